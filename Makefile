@@ -1,0 +1,44 @@
+# Everything a new machine needs: git, make, a C++ compiler, Python >= 3.11.
+PYTHON ?= python3
+VENV   ?= .venv
+BIN     = $(VENV)/bin
+STAMP   = $(VENV)/.installed
+
+.PHONY: help demo test test-all lint format bench wheel-test clean
+
+help:
+	@echo "make demo        the main job on real data: report in demo/report.html"
+	@echo "make test        the default tests (under 10 minutes)"
+	@echo "make test-all    with the slow tests"
+	@echo "make lint        ruff, mypy, and the layer test"
+	@echo "make bench       the benchmarks against peers"
+	@echo "make wheel-test  builds wheels (with and without CUDA) and tests them outside the source tree"
+
+$(STAMP): pyproject.toml CMakeLists.txt constraints.txt $(shell find csrc -type f)
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "brenier needs Python >= 3.11, found " + sys.version)'
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --upgrade pip
+	PIP_CONSTRAINT=constraints.txt $(BIN)/python -m pip install --quiet --constraint constraints.txt torch
+	PIP_CONSTRAINT=constraints.txt $(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
+	touch $@
+
+demo: $(STAMP)
+	$(BIN)/brenier demo --out demo
+
+test: $(STAMP)
+	$(BIN)/python -m pytest
+
+test-all: $(STAMP)
+	$(BIN)/python -m pytest -m 'not gpu'
+
+lint: $(STAMP)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+format: $(STAMP)
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+clean:
+	rm -rf $(VENV) build dist wheelhouse demo

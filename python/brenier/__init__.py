@@ -1,0 +1,44 @@
+"""Semi-discrete optimal transport between Gaussian noise and data latents, accelerated.
+
+Nothing heavy happens at import: names are loaded at first use.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0"
+
+_HOME = {  # public name -> module that defines it
+    "Candidates": "brenier.types",
+    "Coupling": "brenier.transport",
+    "FitResult": "brenier.solve",
+    "Pairing": "brenier.pair",
+    "Potential": "brenier.solve",
+    "assign": "brenier.engine",
+    "candidates": "brenier.engine",
+    "engines": "brenier.engine",
+    "fit": "brenier.solve",
+    "pair": "brenier.pair",
+    "prepare": "brenier.engine",
+    "solve_assignment": "brenier.pair",
+}
+__all__ = ["__version__", *_HOME]
+
+if TYPE_CHECKING:
+    from brenier.engine import assign, candidates, engines, prepare
+    from brenier.pair import Pairing, pair, solve_assignment
+    from brenier.solve import FitResult, Potential, fit
+    from brenier.transport import Coupling
+    from brenier.types import Candidates
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOME:
+        return getattr(importlib.import_module(_HOME[name]), name)
+    raise AttributeError(f"module 'brenier' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -1,0 +1,123 @@
+"""Which engines exist, which run here, and which one a problem gets."""
+
+from __future__ import annotations
+
+import importlib
+import os
+from dataclasses import dataclass
+from functools import cache
+from typing import Any, Protocol
+
+from torch import Tensor
+
+from brenier.errors import EngineError
+from brenier.types import Candidates
+
+ENGINES = {  # name -> where it lives; imported at first use, so that importing brenier stays free
+    "reference": ("brenier.engine.reference", "ReferenceEngine"),
+    "cpu": ("brenier.engine.cpu", "CpuEngine"),
+    "triton": ("brenier.engine.triton", "TritonEngine"),
+    "cuda": ("brenier.engine.cuda", "CudaEngine"),
+}
+PREFERENCE = {"cpu": ("cpu", "reference"), "cuda": ("cuda", "triton", "reference")}
+
+
+class Engine(Protocol):
+    """What an engine offers; arguments arrive validated (verbs.py), x and y on one of its devices."""
+
+    name: str
+    devices: tuple[str, ...]
+
+    def why_unavailable(self) -> str | None:
+        """None where the engine runs here, else a sentence that says why not."""
+
+    def prepare(self, y: Tensor) -> Any:
+        """Targets in the engine's own layout, to be kept between calls."""
+
+    def assign(self, x: Tensor, y: Any, h: Tensor) -> tuple[Tensor, Tensor]:
+        """Winners int64 (N,) and their float64 scores (N,)."""
+
+    def candidates(self, x: Tensor, y: Any, h: Tensor, margin: float) -> Candidates:
+        """Targets within the margin of the best, per row."""
+
+
+@dataclass(frozen=True)
+class EngineStatus:
+    """One row of brenier.engines()."""
+
+    name: str
+    available: bool
+    reason: str
+    detail: str = ""
+
+
+@dataclass(frozen=True)
+class Choice:
+    """The engine a problem gets, and why."""
+
+    name: str
+    reason: str
+
+
+@cache
+def load(name: str) -> Engine:
+    """The engine of that name; raises EngineError for an unknown name."""
+    if name not in ENGINES:
+        raise EngineError(
+            "engine",
+            expected="one of " + ", ".join(ENGINES),
+            got=repr(name),
+            remedy="see brenier.engines() for what runs here",
+        )
+    module, attribute = ENGINES[name]
+    engine: Engine = getattr(importlib.import_module(module), attribute)()
+    return engine
+
+
+def available(name: str) -> Engine:
+    """The engine of that name if it runs here; raises EngineError with the reason if not."""
+    engine = load(name)
+    reason = engine.why_unavailable()
+    if reason is not None:
+        raise EngineError(f"engine {name!r}", expected="to be available here", got=reason)
+    return engine
+
+
+def choose(device: str, engine: str | None, usable: tuple[str, ...]) -> Choice:
+    """The engine for tensors on that device: a pure function of its arguments.
+
+    An explicit name wins, then the BRENIER_ENGINE environment variable (read by the caller), then the first
+    usable engine in order of preference: cpu for CPU tensors; cuda, then triton, for CUDA tensors.
+    """
+    if engine is not None:
+        return Choice(engine, "asked for")
+    for name in PREFERENCE.get(device, ()):
+        if name in usable:
+            return Choice(name, f"first available for {device} tensors")
+    return Choice("reference", f"nothing faster runs {device} tensors here")
+
+
+def engine_for(device: str, engine: str | None) -> Engine:
+    """The engine to run on this machine, checked to be available and to take tensors of that device."""
+    asked = engine or os.environ.get("BRENIER_ENGINE") or None
+    usable = tuple(name for name in PREFERENCE.get(device, ()) if load(name).why_unavailable() is None)
+    chosen = available(choose(device, asked, usable).name)
+    if device not in chosen.devices:
+        raise EngineError(
+            f"engine {chosen.name!r}",
+            expected="tensors on " + " or ".join(chosen.devices),
+            got=f"tensors on {device}",
+            remedy="move the tensors with .to(...), or leave engine=None",
+        )
+    return chosen
+
+
+def engines() -> list[EngineStatus]:
+    """Every engine, whether it runs here, and the reason where it does not."""
+    rows = []
+    for name in ENGINES:
+        engine = load(name)
+        reason = engine.why_unavailable()
+        detail = getattr(engine, "detail", lambda: "")() if reason is None else ""
+        rows.append(EngineStatus(name, reason is None, reason or "available", detail))
+    return rows

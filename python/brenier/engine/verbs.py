@@ -1,0 +1,113 @@
+"""The public verbs: validate, choose an engine, run it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from brenier.engine import checks
+from brenier.engine.registry import Engine, engine_for
+from brenier.errors import InputError
+from brenier.types import Array, Candidates
+
+
+@dataclass(frozen=True)
+class PreparedTargets:
+    """Targets checked and packed once for one engine, for many calls with other noise and other heights."""
+
+    engine: Engine
+    packed: Any
+    shape: tuple[int, int]
+    device: torch.device
+
+    def __len__(self) -> int:
+        return self.shape[0]
+
+
+def prepare(y: Array, *, engine: str | None = None) -> PreparedTargets:
+    """Check and pack targets y (n, d) once; pass the result to assign and candidates in place of y.
+
+    Raises InputError for anything but a finite float matrix, EngineError for an engine that cannot run here.
+    """
+    targets = checks.as_matrix(y, "y")
+    chosen = engine_for(targets.device.type, engine)
+    return PreparedTargets(chosen, chosen.prepare(targets), (len(targets), targets.shape[1]), targets.device)
+
+
+def assign(
+    x: Array,
+    y: Array | PreparedTargets,
+    h: Array | None = None,
+    *,
+    counts: Tensor | None = None,
+    return_scores: bool = False,
+    engine: str | None = None,
+) -> Any:
+    """The target with the largest score ⟨x_j, y_i⟩ + h_i for each row of noise.
+
+    Scores are float64 in the fixed order of engine/reference.py; the lowest index wins ties; targets with
+    h = -inf never win; a row with no target to win it gets -1.
+
+    x : (N, d) float32, bfloat16 or float16, tensor or array, any strides
+    y : (n, d) likewise, or the result of prepare
+    h : (n,) heights, None for zeros
+    counts : int64 (n,) tensor, to which the number of wins of each target is added in place
+    return_scores : also return the winners' float64 scores (N,)
+    engine : "reference", "cpu", "triton" or "cuda"; None chooses (see brenier.engines())
+
+    Returns int64 winners (N,), and scores if asked; arrays where x is an array, else tensors.
+    Raises InputError and EngineError.
+    """
+    noise, targets, h64 = _operands(x, y, h, engine)
+    if counts is not None:
+        _check_counts(counts, len(targets), targets.device)
+    winners, scores = targets.engine.assign(noise, targets.packed, h64)
+    if counts is not None:
+        counts += torch.bincount(winners[winners >= 0], minlength=len(targets))
+    if not isinstance(x, Tensor):
+        return (winners.numpy(), scores.numpy()) if return_scores else winners.numpy()
+    return (winners, scores) if return_scores else winners
+
+
+def candidates(
+    x: Array,
+    y: Array | PreparedTargets,
+    h: Array | None = None,
+    *,
+    margin: float,
+    engine: str | None = None,
+) -> Candidates:
+    """Every target whose score is at least the best score of its row minus the margin, with those scores.
+
+    Arguments as in assign; margin ≥ 0 in units of the score. Raises InputError and EngineError.
+    """
+    if not (isinstance(margin, int | float | np.floating) and 0 <= margin < float("inf")):
+        raise InputError("margin", expected="a finite number ≥ 0", got=repr(margin))
+    noise, targets, h64 = _operands(x, y, h, engine)
+    return targets.engine.candidates(noise, targets.packed, h64, float(margin))
+
+
+def _operands(
+    x: Array, y: Array | PreparedTargets, h: Array | None, engine: str | None
+) -> tuple[Tensor, PreparedTargets, Tensor]:
+    noise = checks.as_matrix(x, "x")
+    targets = y if isinstance(y, PreparedTargets) else prepare(y, engine=engine)
+    if engine is not None and targets.engine.name != engine:
+        raise InputError(
+            "engine", expected=f"{targets.engine.name!r}, for which y was prepared", got=repr(engine)
+        )
+    checks.same_depth(noise, targets)
+    return noise, targets, checks.heights(h, len(targets), targets.device)
+
+
+def _check_counts(counts: Tensor, targets: int, device: torch.device) -> None:
+    if counts.dtype != torch.int64 or counts.shape != (targets,) or counts.device != device:
+        raise InputError(
+            "counts",
+            expected=f"an int64 tensor of shape ({targets},) on {device}",
+            got=f"{counts.dtype} {tuple(counts.shape)} on {counts.device}",
+        )
