@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    import numpy as np
-    from torch import Tensor
+import numpy as np
+from torch import Tensor
 
-    Array = Tensor | np.ndarray
+Array = Tensor | np.ndarray
 
 LANES = 32
 """Partial sums of the float64 score: lane l sums depth l, l+32, l+64, ..., then halves are added."""
