@@ -74,6 +74,10 @@ def load(name: str) -> Engine:
     return engine
 
 
+def runs_here(name: str) -> bool:
+    return load(name).why_unavailable() is None
+
+
 def available(name: str) -> Engine:
     """The engine of that name if it runs here; raises EngineError with the reason if not."""
     engine = load(name)
@@ -100,7 +104,7 @@ def choose(device: str, engine: str | None, usable: tuple[str, ...]) -> Choice:
 def engine_for(device: str, engine: str | None) -> Engine:
     """The engine to run on this machine, checked to be available and to take tensors of that device."""
     asked = engine or os.environ.get("BRENIER_ENGINE") or None
-    usable = tuple(name for name in PREFERENCE.get(device, ()) if load(name).why_unavailable() is None)
+    usable = () if asked else tuple(name for name in PREFERENCE.get(device, ()) if runs_here(name))
     chosen = available(choose(device, asked, usable).name)
     if device not in chosen.devices:
         raise EngineError(
