@@ -1,7 +1,7 @@
 """The C++ engine: a blocked float32 pass keeps the targets that could win, float64 decides among them.
 
-The float32 pass is only a filter with a proved bound (csrc/core/bound.hpp, docs/numerics.md), so that winners and
-scores are those of engine/reference.py bit for bit, on every instruction set, for any thread count and chunking.
+The float32 pass is only a filter with a proved bound (csrc/core/bound.hpp, docs/numerics.md), so that winners
+and scores are those of engine/reference.py bit for bit, on every instruction set, however the work is cut.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from brenier.engine import threads
-from brenier.engine.merge import join_ranges, join_rows, merge_winners
+from brenier.engine.merge import Rows, join_ranges, join_rows, merge_winners
 from brenier.errors import EngineError
 from brenier.types import Candidates
 
@@ -42,7 +42,7 @@ class Body:
 
 @dataclass(frozen=True)
 class PackedTargets:
-    """Targets for one body; ``source`` is the caller's memory where its rows are contiguous: leave it unchanged."""
+    """Targets packed for one body; ``source`` may be the caller's memory, which must then stay unchanged."""
 
     body: Body
     source: Tensor  # (n, d), kept for the float64 scores
@@ -100,23 +100,25 @@ class CpuEngine:
         return f"body {choose_body().name}{masked}, {threads.thread_count()} threads"
 
     def prepare(self, y: Tensor) -> PackedTargets:
-        """Float32 panels of the targets, packed on all threads; rows are kept, not copied, where contiguous."""
+        """Float32 panels of the targets, and their source, copied only where its rows are strided."""
         body = choose_body()
         source = with_contiguous_rows(y)
         count, depth = source.shape
         step = body.targets * max(1, ELEMENTS_PER_PACK // (body.targets * max(1, depth)))
         tiles = [(lo, min(lo + step, count)) for lo in range(0, count, step)]
-        magnitudes = threads.run(
-            lambda tile: _core().largest(body.index, view_rows(source[tile[0] :], depth), tile[1] - tile[0]), tiles
-        )
-        exponent = exponent_to_one(max(magnitudes, default=0.0))
+
+        def largest(tile: tuple[int, int]) -> float:
+            lo, hi = tile
+            return float(_core().largest(body.index, view_rows(source[lo:], depth), hi - lo))
+
+        exponent = exponent_to_one(max(threads.run(largest, tiles), default=0.0))
         panels = np.empty(-(-count // body.targets) * body.targets * depth, dtype=np.float32)
 
         def pack(tile: tuple[int, int]) -> float:
             lo, hi = tile
             rows = view_rows(source[lo:], depth)
-            norm: float = _core().pack_targets(body.index, rows, hi - lo, exponent, address(panels[lo * depth :]))
-            return norm
+            to = address(panels[lo * depth :])
+            return float(_core().pack_targets(body.index, rows, hi - lo, exponent, to))
 
         norms = threads.run(pack, tiles)
         return PackedTargets(body, source, panels, exponent, max(norms, default=0.0))
@@ -132,7 +134,7 @@ class CpuEngine:
         def work(piece: Piece) -> tuple[np.ndarray, np.ndarray]:
             return assign_piece(x, y, heights, piece)
 
-        blocks = cut(len(x), *y.source.shape, y.body)
+        blocks = cut(len(x), y)
         parts = iter(threads.run(work, [piece for block in blocks for piece in block]))
         for block in blocks:
             rows = slice(*block[0].rows)
@@ -145,15 +147,17 @@ class CpuEngine:
         if heights is None:
             return join_rows([(np.zeros(len(x), dtype=np.int64), np.empty(0, dtype=np.int64), np.empty(0))])
 
-        def work(piece: Piece) -> tuple[np.ndarray, ...]:
+        def work(piece: Piece) -> Rows:
             return candidates_piece(x, y, heights, margin, piece)
 
-        blocks = cut(len(x), *y.source.shape, y.body)
+        blocks = cut(len(x), y)
         parts = iter(threads.run(work, [piece for block in blocks for piece in block]))
         return join_rows([join_ranges([next(parts) for _ in block], margin) for block in blocks])
 
 
-def assign_piece(x: Tensor, y: PackedTargets, heights: Heights, piece: Piece) -> tuple[np.ndarray, np.ndarray]:
+def assign_piece(
+    x: Tensor, y: PackedTargets, heights: Heights, piece: Piece
+) -> tuple[np.ndarray, np.ndarray]:
     """Best target of each row among the ranges, which ascend: each call goes on from the one before."""
     noise = PackedNoise(x[slice(*piece.rows)], y, heights.exponent)
     winners = np.full(noise.count, -1, dtype=np.int64)
@@ -165,9 +169,7 @@ def assign_piece(x: Tensor, y: PackedTargets, heights: Heights, piece: Piece) ->
     return winners, scores
 
 
-def candidates_piece(
-    x: Tensor, y: PackedTargets, heights: Heights, margin: float, piece: Piece
-) -> tuple[np.ndarray, ...]:
+def candidates_piece(x: Tensor, y: PackedTargets, heights: Heights, margin: float, piece: Piece) -> Rows:
     """(lengths, indices, scores) of the rows among the ranges; the best so far bars later ranges."""
     noise = PackedNoise(x[slice(*piece.rows)], y, heights.exponent)
     best = np.full(noise.count, -np.inf)
@@ -228,13 +230,13 @@ def scale_heights(h: Tensor, body: Body) -> Heights | None:
     return Heights(exact, bias, pivot, float(np.abs(finite).max()), exponent - 1)
 
 
-def cut(rows: int, targets: int, depth: int, body: Body) -> list[list[Piece]]:
+def cut(rows: int, y: PackedTargets) -> list[list[Piece]]:
     """Blocks of rows, each a list of pieces over ascending groups of targets.
 
-    Every range of every piece is one native call of at most OPERATIONS_PER_CALL. Where there are fewer blocks of
-    rows than threads, the targets are dealt among them.
+    Every range of every piece is one native call of about OPERATIONS_PER_CALL at most. Where there are fewer
+    blocks of rows than threads, the targets are dealt among the threads.
     """
-    workers = threads.thread_count()
+    (targets, depth), body, workers = y.source.shape, y.body, threads.thread_count()
     panel = 16 * body.rows
     per_thread = -(-rows // (4 * workers * panel)) * panel
     affordable = int(OPERATIONS_PER_CALL / (2 * max(1, targets) * max(1, depth))) // panel * panel
