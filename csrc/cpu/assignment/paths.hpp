@@ -12,7 +12,7 @@ inline void Solver::start_repair() {
     pass_ = 0;
     kept_ = 0;
     bids_ = 0;
-    bid_limit_ = 20 * waiting_ + 1000;
+    bid_limit_ = 2 * waiting_ + 4;
     enter(Stage::repair);
 }
 
@@ -22,7 +22,8 @@ inline void Solver::repair() {
     if (at_ == waiting_) {
         waiting_ = kept_;
         kept_ = at_ = 0;
-        if (++pass_ >= REPAIR_PASSES) start_search();
+        const bool moved = bids_ > 0;
+        if (++pass_ >= REPAIR_PASSES || !moved) start_search();
         return;
     }
     const int64_t i = s_.waiting[at_];
@@ -34,14 +35,17 @@ inline void Solver::repair() {
         ++at_;
         return;
     }
-    if (gains) s_.price[two.column] += two.second - two.best;
+    if (gains) {
+        s_.price[two.column] += two.second - two.best;
+        ++bids_;
+    }
     s_.match(i, two.column);
     if (previous == NONE) {
         ++at_;
         return;
     }
     s_.displace(previous);
-    if (gains && ++bids_ < bid_limit_) {
+    if (gains && bids_ < bid_limit_) {
         s_.waiting[at_] = previous;
     } else {
         s_.waiting[kept_++] = previous;
@@ -57,6 +61,7 @@ inline void Solver::start_search() {
         lists_ = nullptr;
     }
     root_ = NONE;
+    effort_ = 0;
     enter(Stage::search);
 }
 
@@ -72,7 +77,11 @@ inline void Solver::start_tree() {
 }
 
 inline void Solver::search() {
-    if (root_ == NONE) return at_ == waiting_ ? enter(Stage::certify) : start_tree();
+    if (root_ == NONE) {
+        if (at_ == waiting_) return enter(Stage::certify);
+        if (may_bid_ && effort_ > PATHS_PATIENCE * s_.n * s_.n && start_bidding()) return;
+        return start_tree();
+    }
     if (nearest_.distance > reach_) return extend_tree();
     if (nearest_.distance == INFINITE) return fail(Status::infeasible);
     if (nearest_.unmatched <= nearest_.distance)

@@ -1,9 +1,9 @@
 // The solver as a machine of small steps, each about one row of work.
 //
-//   load ─► reduce ─► transfer ──────────► repair ─► search ─► certify     (small problems, forbidden pairs)
-//     └───► sift ⇄ bid (ε falls, then 0) ────┘                             (from BID_FROM rows)
+//   load ─► transfer ──────────► repair ─► search ─► certify     (small, tied or partly forbidden problems)
+//     └───► sift ⇄ bid (ε falls, then 0) ─┘  └► sift             (from BID_FIRST rows; from BID_FROM if search is slow)
 //
-// Reduce, transfer, repair, search: R. Jonker and A. Volgenant, "A shortest augmenting path algorithm for dense
+// Column reduction, transfer, repair, search: R. Jonker and A. Volgenant, "A shortest augmenting path algorithm for dense
 // and sparse linear assignment problems", Computing 38 (1987). Bid: D. P. Bertsekas' auction with ε-scaling,
 // Annals of OR 14 (1988). Prices only rise once bidding starts, and any prices are valid duals, so bidding may stop
 // anywhere: search makes the answer exact.
@@ -12,15 +12,17 @@
 
 namespace brenier::assignment::BRENIER_ISA {
 
-enum class Stage { load, rescale, reduce, transfer, sift, bid, repair, search, certify };
+enum class Stage { load, rescale, transfer, sift, bid, repair, search, certify };
 
-constexpr int64_t BID_FROM = 96;
+constexpr int64_t BID_FROM = 256, BID_FIRST = 768;
 constexpr double FIRST_STEP = 0.25, LAST_STEP = 1e-4, STEP_RATIO = 0.25;  // ε in standard deviations of the costs
-constexpr int64_t PATIENCE = 14;                                          // row scans a row before bidding gives up
+constexpr int64_t PATIENCE = 14, PATHS_PATIENCE = 6;  // row scans a row before the other method takes over
 
 class Solver final : public Assignment {
    public:
-    explicit Solver(const Problem& problem) : problem_(problem), s_(problem.size) {}
+    explicit Solver(const Problem& problem) : problem_(problem), s_(problem.size) {
+        may_bid_ = s_.n >= 2 && s_.n >= (problem.bid_from < 0 ? BID_FROM : problem.bid_from);
+    }
     ~Solver() override { std::free(lists_); }
 
     Status step(int64_t budget) override {
@@ -36,10 +38,12 @@ class Solver final : public Assignment {
     void load();
     void after_load();
     void rescale();
-    void reduce();
+    void survey(int64_t row);
+    bool tied() const;
+    double sampled_variance(const double* price) const;
     void match_reduced();
     void transfer();
-    void start_bidding();
+    bool start_bidding();
     void sift();
     void settle();
     void bid();
@@ -64,7 +68,6 @@ class Solver final : public Assignment {
         stage_ = stage;
         at_ = 0;
     }
-    int64_t bid_from() const { return problem_.bid_from < 0 ? BID_FROM : problem_.bid_from; }
     void fail(Status status) { status_ = status; }
     void read(int64_t elements) {
         work_ += elements;
@@ -85,7 +88,7 @@ class Solver final : public Assignment {
 
     double epsilon_ = 0, last_epsilon_ = 0, excess_ = 0;
     int64_t effort_ = 0;  // matrix elements read while bidding
-    bool first_phase_ = true, stalled_ = false;
+    bool may_bid_, stalled_ = false;
 
     int64_t waiting_ = 0, kept_ = 0, pass_ = 0, bids_ = 0, bid_limit_ = 0;
 

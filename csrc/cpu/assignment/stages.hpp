@@ -10,7 +10,6 @@ inline void Solver::advance() {
     switch (stage_) {
         case Stage::load: return load();
         case Stage::rescale: return rescale();
-        case Stage::reduce: return reduce();
         case Stage::transfer: return transfer();
         case Stage::sift: return sift();
         case Stage::bid: return bid();
@@ -24,15 +23,19 @@ inline void Solver::advance() {
 
 inline void Solver::load() {
     if (at_ == s_.n) return after_load();
-    double* row = s_.row(at_);
     if (problem_.is_float32)
-        load_row<float>(problem_, at_, row, s_.width);
+        load_row<float>(problem_, at_, s_.row(at_), s_.width);
     else
-        load_row<double>(problem_, at_, row, s_.width);
-    survey_row(row, s_.width, contents_);
-    if (s_.n >= bid_from()) add_row(row, s_.values, s_.width);
-    ++at_;
-    read(2 * s_.width);
+        load_row<double>(problem_, at_, s_.row(at_), s_.width);
+    survey(at_++);
+}
+
+// What the first prices need from a row, while it is in cache.
+inline void Solver::survey(int64_t i) {
+    survey_row(s_.row(i), s_.width, contents_);
+    lower_columns(s_.row(i), i, s_.open, s_.best_row, s_.width);
+    if (may_bid_) add_row(s_.row(i), s_.values, s_.width);
+    read(3 * s_.width);
 }
 
 inline void Solver::after_load() {
@@ -41,32 +44,36 @@ inline void Solver::after_load() {
     const double largest = contents_.largest;
     if (scale_ == 1 && largest > 0 && (largest > 0x1p800 || largest < 0x1p-800)) {
         scale_ = __builtin_ldexp(1.0, -__builtin_ilogb(largest));
+        contents_ = Contents{};
+        for (int64_t j = 0; j < s_.width; ++j) s_.open[j] = INFINITE;
         return enter(Stage::rescale);
     }
-    const bool complete = contents_.allowed == s_.n * s_.n;
-    if (scale_ == 1 && complete && s_.n >= 2 && s_.n >= bid_from()) return start_bidding();
-    for (int64_t j = 0; j < s_.width; ++j) s_.open[j] = INFINITE;
-    enter(Stage::reduce);
+    if (scale_ != 1 || contents_.allowed != s_.n * s_.n) may_bid_ = false;
+    const bool at_once = problem_.bid_from >= 0 || (s_.n >= BID_FIRST && !tied());
+    if (may_bid_ && at_once && start_bidding()) return;
+    match_reduced();
 }
 
 // Extreme magnitudes are brought near 1 by a power of two, so that no sum overflows.
 inline void Solver::rescale() {
-    if (at_ == 0) contents_ = Contents{};
     if (at_ == s_.n) return after_load();
-    double* row = s_.row(at_++);
+    double* row = s_.row(at_);
     for (int64_t j = 0; j < s_.n; ++j) row[j] *= scale_;
-    survey_row(row, s_.width, contents_);
-    read(2 * s_.width);
+    survey(at_++);
+}
+
+// Do most rows have several equally good columns? Bidding would walk them in steps of ε; paths do not mind.
+inline bool Solver::tied() const {
+    const int64_t samples = s_.n < 32 ? s_.n : 32;
+    int64_t rows_with_ties = 0;
+    for (int64_t k = 0; k < samples; ++k) {
+        const BestTwo two = best_two(s_.row(k * s_.n / samples), s_.price, s_.width);
+        rows_with_ties += two.best == two.second;
+    }
+    return 2 * rows_with_ties > samples;
 }
 
 // ---- reduce and transfer (Jonker and Volgenant): column minima as first prices
-
-inline void Solver::reduce() {
-    if (at_ == s_.n) return match_reduced();
-    lower_columns(s_.row(at_), at_, s_.open, s_.best_row, s_.width);
-    ++at_;
-    read(s_.width);
-}
 
 inline void Solver::match_reduced() {
     int64_t* columns_won = s_.via;
@@ -95,28 +102,31 @@ inline void Solver::transfer() {
 
 // ---- bidding
 
-inline void Solver::start_bidding() {
-    const double mean = contents_.sum / double(s_.n * s_.n);
-    for (int64_t j = 0; j < s_.n; ++j) s_.price[j] = mean - s_.values[j] / double(s_.n);
-    double squares = 0;
+// Mean squared deviation of a row of cost + price, averaged over a sample of rows.
+inline double Solver::sampled_variance(const double* price) const {
     const int64_t samples = s_.n < 32 ? s_.n : 32;
+    const double share = 1 / double(s_.n);
+    double variance = 0;
     for (int64_t k = 0; k < samples; ++k) {
         const double* row = s_.row(k * s_.n / samples);
-        double row_mean = 0, row_squares = 0;
-        for (int64_t j = 0; j < s_.n; ++j) row_mean += (row[j] + s_.price[j]) / double(s_.n);
-        for (int64_t j = 0; j < s_.n; ++j) {
-            const double off = row[j] + s_.price[j] - row_mean;
-            row_squares += off * off / double(s_.n);
-        }
-        squares += row_squares / double(samples);
+        double mean = 0, squares = 0;
+        for (int64_t j = 0; j < s_.n; ++j) mean += (row[j] + price[j]) * share;
+        for (int64_t j = 0; j < s_.n; ++j) squares += (row[j] + price[j] - mean) * (row[j] + price[j] - mean);
+        variance += squares * share / double(samples);
     }
-    const double deviation = __builtin_sqrt(squares), finest = contents_.largest * 0x1p-40;
-    lists_ = deviation > finest ? static_cast<CandidateList*>(std::aligned_alloc(64, s_.n * sizeof(CandidateList)))
-                                : nullptr;
-    if (!lists_) {  // equal scores up to row and column offsets, or no memory: augmenting paths do without
-        for (int64_t j = 0; j < s_.width; ++j) s_.open[j] = INFINITE;
-        return enter(Stage::reduce);
-    }
+    return variance;
+}
+
+// Prices that bring all columns to one mean, lists yet unmade, ε coarse. False where bidding is of no use: equal
+// scores up to row and column offsets, or no memory for lists.
+inline bool Solver::start_bidding() {
+    may_bid_ = false;
+    const double mean = contents_.sum / double(s_.n * s_.n);
+    for (int64_t j = 0; j < s_.n; ++j) s_.values[j] = mean - s_.values[j] / double(s_.n);
+    const double deviation = __builtin_sqrt(sampled_variance(s_.values)), finest = contents_.largest * 0x1p-40;
+    if (!(deviation > finest)) return false;
+    lists_ = static_cast<CandidateList*>(std::aligned_alloc(64, s_.n * sizeof(CandidateList)));
+    if (!lists_) return false;
     wanted_ = WANTED < s_.n / 3 ? WANTED : s_.n / 3 + 1;
     usual_spread_ = deviation / 16;
     for (int64_t i = 0; i < s_.n; ++i) lists_[i].count = 0, lists_[i].spread = usual_spread_;
@@ -124,9 +134,11 @@ inline void Solver::start_bidding() {
     last_epsilon_ = power_of_two_below(fine > finest ? fine : finest);
     epsilon_ = power_of_two_below(coarse > finest ? coarse : finest);
     // Prices and ε are multiples of one power of two: sums with integers stay exact.
-    for (int64_t j = 0; j < s_.n; ++j) s_.price[j] = __builtin_rint(s_.price[j] / last_epsilon_) * last_epsilon_;
+    for (int64_t j = 0; j < s_.n; ++j) s_.price[j] = __builtin_rint(s_.values[j] / last_epsilon_) * last_epsilon_;
+    s_.unmatch_all();
     effort_ = 0;
     enter(Stage::sift);
+    return true;
 }
 
 // Which rows are off their best column by more than ε? They bid again.

@@ -45,10 +45,11 @@ struct State {
         int64_t** const indices[] = {&via, &best_row, &column_of, &row_of, &waiting, &scanned_column, &tree_row};
         for (double** array : values_by_column) *array = arena.take<double>(width);
         for (int64_t** array : indices) *array = arena.take<int64_t>(width);
-        for (int64_t j = 0; j < width; ++j) {
-            price[j] = values[j] = least[j] = matched[j] = 0;
-            column_of[j] = row_of[j] = NONE;
-        }
+        for (int64_t j = 0; j < width; ++j) price[j] = values[j] = least[j] = 0, open[j] = INFINITE;
+        unmatch_all();
+    }
+    void unmatch_all() {
+        for (int64_t j = 0; j < width; ++j) matched[j] = 0, column_of[j] = row_of[j] = NONE;
     }
     double* row(int64_t i) { return cost + i * width; }
     const double* row(int64_t i) const { return cost + i * width; }
