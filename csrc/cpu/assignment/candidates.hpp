@@ -97,7 +97,7 @@ inline bool make_list(CandidateList& list, const double* cost, const double* pri
     Doubles minima[GROUPS];
     double least = group_minima(cost, price, values, minima, width);
     list.spread = choose_spread(minima, least, list.spread, wanted);
-    for (int i = 0; i < 40; ++i) {
+    for (int i = 0; i < 12; ++i) {
         if (fill_list(list, cost, values, least + list.spread, width)) {
             list.bound = least + list.spread;
             pad_list(list);

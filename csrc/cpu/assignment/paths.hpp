@@ -56,7 +56,7 @@ inline void Solver::repair() {
 // ---- search: a tree of shortest alternating paths from each row that still waits
 
 inline void Solver::start_search() {
-    if (overflows_ > s_.n) {
+    if (overflows_ > s_.n / 8) {
         std::free(lists_);
         lists_ = nullptr;
     }

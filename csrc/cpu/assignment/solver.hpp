@@ -14,9 +14,9 @@ namespace brenier::assignment::BRENIER_ISA {
 
 enum class Stage { load, rescale, transfer, sift, bid, repair, search, certify };
 
-constexpr int64_t BID_FROM = 256, BID_FIRST = 768;
+constexpr int64_t BID_FROM = 384, BID_FIRST = 640;
 constexpr double FIRST_STEP = 0.25, LAST_STEP = 1e-4, STEP_RATIO = 0.25;  // ε in standard deviations of the costs
-constexpr int64_t PATIENCE = 14, PATHS_PATIENCE = 6;  // row scans a row before the other method takes over
+constexpr int64_t PATIENCE = 80, PATHS_PATIENCE = 16;  // row scans a row before the other method takes over
 
 class Solver final : public Assignment {
    public:

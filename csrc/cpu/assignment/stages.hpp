@@ -125,7 +125,7 @@ inline bool Solver::start_bidding() {
     for (int64_t j = 0; j < s_.n; ++j) s_.values[j] = mean - s_.values[j] / double(s_.n);
     const double deviation = __builtin_sqrt(sampled_variance(s_.values)), finest = contents_.largest * 0x1p-40;
     if (!(deviation > finest)) return false;
-    lists_ = static_cast<CandidateList*>(std::aligned_alloc(64, s_.n * sizeof(CandidateList)));
+    lists_ = static_cast<CandidateList*>(allocate(s_.n * int64_t(sizeof(CandidateList))));
     if (!lists_) return false;
     wanted_ = WANTED < s_.n / 3 ? WANTED : s_.n / 3 + 1;
     usual_spread_ = deviation / 16;
@@ -173,7 +173,7 @@ inline void Solver::settle() {
 // The last row in line raises the price of its best column to where the second best is ε better.
 inline void Solver::bid() {
     if (waiting_ == 0) return next_epsilon();
-    if (effort_ > PATIENCE * s_.n * s_.n || overflows_ > s_.n) {
+    if (effort_ > PATIENCE * s_.n * s_.n || overflows_ > s_.n / 8) {
         stalled_ = true;
         epsilon_ = 0;
         return enter(Stage::sift);

@@ -1,6 +1,9 @@
 // Memory of one problem, and loading it.
 #pragma once
 #include <cstdlib>
+#if defined(__linux__)
+#include <sys/mman.h>
+#endif
 
 #include "cpu/assignment/assignment.hpp"
 #include "cpu/assignment/candidates.hpp"
@@ -9,10 +12,23 @@ namespace brenier::assignment::BRENIER_ISA {
 
 constexpr int64_t NONE = -1;
 
-// One zeroed allocation for all arrays of a problem, handed out in cache-line steps.
+constexpr int64_t CACHE_LINE = 64, HUGE_PAGE = 2 << 20;
+
+// Large blocks on huge pages: touching fresh memory is otherwise a good part of loading a problem.
+inline void* allocate(int64_t bytes) {
+    if (bytes < 2 * HUGE_PAGE) return std::aligned_alloc(CACHE_LINE, size_t((bytes + CACHE_LINE - 1) / CACHE_LINE * CACHE_LINE));
+    bytes = (bytes + HUGE_PAGE - 1) / HUGE_PAGE * HUGE_PAGE;
+    void* block = std::aligned_alloc(HUGE_PAGE, size_t(bytes));
+#if defined(__linux__)
+    if (block) madvise(block, size_t(bytes), MADV_HUGEPAGE);
+#endif
+    return block;
+}
+
+// One allocation for all arrays of a problem, handed out in cache-line steps.
 class Arena {
    public:
-    explicit Arena(int64_t bytes) : block_(std::aligned_alloc(64, size_t(bytes))), next_(static_cast<char*>(block_)) {}
+    explicit Arena(int64_t bytes) : block_(allocate(bytes)), next_(static_cast<char*>(block_)) {}
     ~Arena() { std::free(block_); }
     Arena(const Arena&) = delete;
     Arena& operator=(const Arena&) = delete;
