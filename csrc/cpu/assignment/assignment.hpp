@@ -28,6 +28,7 @@ struct Outcome {
     double identity_total;  // of permutation[i] = i
     double random_total;    // mean over random permutations (of the allowed scores)
     double excess;          // at most this far from the optimum
+    double rounding;        // an excess up to this is float64 rounding
     bool stalled;           // bidding took too long and augmenting paths took over
 };
 

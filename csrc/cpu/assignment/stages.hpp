@@ -250,16 +250,23 @@ inline void Solver::certify() {
 inline Outcome Solver::write(int64_t* permutation, double* row_duals, double* column_duals) const {
     const double sign = problem_.maximize ? -1.0 : 1.0, unit = 1 / scale_;
     ExactSum total, identity;
+    double largest = contents_.largest;
     for (int64_t i = 0; i < s_.n; ++i) {
         const int64_t j = s_.column_of[i];
         permutation[i] = j;
         row_duals[i] = sign * s_.least[i] * unit;
         column_duals[i] = -sign * s_.price[i] * unit;
+        largest = __builtin_fmax(largest, __builtin_fmax(__builtin_fabs(s_.least[i]), __builtin_fabs(s_.price[i])));
         total.add(s_.row(i)[j]);
         identity.add(s_.row(i)[i]);
     }
     const double random = contents_.allowed ? contents_.sum / double(contents_.allowed) * double(s_.n) : 0;
-    return {sign * total.get() * unit, sign * identity.get() * unit, sign * random * unit, excess_ * unit, stalled_};
+    return {sign * total.get() * unit,
+            sign * identity.get() * unit,
+            sign * random * unit,
+            excess_ * unit,
+            0x1p-46 * double(s_.n) * largest * unit,
+            stalled_};
 }
 
 }  // namespace brenier::assignment::BRENIER_ISA
