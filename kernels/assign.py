@@ -20,7 +20,7 @@ host with the lowest index first. The decision that counts is made in float64 (p
 sums depth l, l+32, ... in ascending order, then lanes i and i+16 are added, i and i+8, ..., and h comes last.
 
 Bytes per tile. (BLOCK_ROWS + BLOCK_TARGETS) · depth · itemsize read, for 2 · BLOCK_ROWS · BLOCK_TARGETS · depth
-operations: at 64 × 128 in fp32, 21 operations per byte, mostly from L2. Written: 12 bytes per row and part.
+operations: at 64 × 64 in fp32, 16 operations per byte, mostly from L2. Written: 12 bytes per row and part.
 
 Not run on hardware: checked in Triton's interpreter and compiled for sm_80, sm_90 and sm_100.
 """
@@ -55,12 +55,11 @@ def configuration(rows: int, targets: int, depth: int, capability: tuple[int, in
     """Tiles for rows × targets × depth on a GPU of that compute capability; (0, 0) is the interpreter."""
     if capability == (0, 0):
         return AssignConfig(16, 32, 16, 64, min(3, cdiv(targets, 32)), 256, warps=4, stages=1)
-    block_rows, block_targets = (32, 64) if rows <= 32 else (64, 128)
+    block_rows, block_targets = (32 if rows <= 32 else 64), 64  # wider tiles spill on sm_80 and sm_90
     block_depth = 16 if depth <= 16 else 32
     wanted = cdiv(2 * PROCESSORS.get(capability, 80), cdiv(rows, block_rows))
     splits = max(1, min(wanted, cdiv(targets, block_targets), MOST_SPLITS))
-    stages = 2 if capability < (9, 0) else 3
-    return AssignConfig(block_rows, block_targets, block_depth, 512, splits, 16, warps=8, stages=stages)
+    return AssignConfig(block_rows, block_targets, block_depth, 512, splits, 16, warps=8, stages=2)
 
 
 def cdiv(total: int, size: int) -> int:
