@@ -32,7 +32,6 @@ from dataclasses import dataclass
 import triton
 import triton.language as tl
 
-INTERPRETED = bool(triton.knobs.runtime.interpret)  # read once: kernels below are built accordingly
 MOST_SPLITS = 64
 PROCESSORS = {(8, 0): 108, (8, 6): 84, (8, 9): 142, (9, 0): 132, (10, 0): 148, (12, 0): 170}
 

@@ -5,8 +5,8 @@
 #include <cuda_bf16.h>
 #include <cuda_fp16.h>
 
+#include <cmath>
 #include <cstdint>
-#include <limits>
 
 #include "cuda/scan.hpp"
 
@@ -15,6 +15,7 @@
 namespace brenier::cuda {
 
 constexpr int kLanes = 32;
+constexpr double kNever = -INFINITY;  // the score of a target that cannot win
 
 struct Range {
     std::int64_t first;
@@ -60,7 +61,7 @@ BRENIER_BOTH Value fold(Value value, Exchange exchange) {
 // The running best of one row over targets offered in ascending order: a later target must be strictly larger,
 // so that the lowest index wins a tie and -inf never wins.
 struct Leader {
-    double score = -std::numeric_limits<double>::infinity();
+    double score = kNever;
     std::int64_t winner = -1;
 
     BRENIER_BOTH void offer(double candidate, std::int64_t target) {
@@ -73,7 +74,7 @@ struct Leader {
 
 // Whether a target belongs to the list of a row: a target at -inf never does.
 BRENIER_BOTH bool reaches(double score, double threshold) {
-    return score >= threshold && score > -std::numeric_limits<double>::infinity();
+    return score >= threshold && score > kNever;
 }
 
 }  // namespace brenier::cuda

@@ -144,7 +144,7 @@ __device__ __forceinline__ void finish(const Problem& p, const Lists& lists, con
 }
 
 template <Mode mode>
-__global__ void __launch_bounds__(kThreads) scan(const Problem p, const Best best, const Lists lists) {
+__global__ void __launch_bounds__(kThreads, 1) scan(const Problem p, const Best best, const Lists lists) {
     __shared__ Tile tile;
     const Place place = place_of();
     const Range part = part_of(p.targets, p.splits, place.split, kTargets);

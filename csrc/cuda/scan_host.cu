@@ -11,14 +11,14 @@ struct Lanes {  // one value per lane, moving in step
     double lane[kLanes] = {};
 };
 
-Lanes operator+(const Lanes& a, const Lanes& b) {
+BRENIER_BOTH Lanes operator+(const Lanes& a, const Lanes& b) {
     Lanes sum;
     for (int l = 0; l < kLanes; ++l) sum.lane[l] = a.lane[l] + b.lane[l];
     return sum;
 }
 
 struct Permute {
-    Lanes operator()(const Lanes& value, int distance) const {
+    BRENIER_BOTH Lanes operator()(const Lanes& value, int distance) const {
         Lanes moved;
         for (int l = 0; l < kLanes; ++l) moved.lane[l] = value.lane[l ^ distance];
         return moved;

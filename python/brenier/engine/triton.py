@@ -183,7 +183,7 @@ class Filter:
             size = self.config.block_pairs
             kernels().pair_scores[(-(-len(rows) // size),)](
                 self.x, self.y.values, self.h, rows, targets, out, len(rows), self.x.shape[1],
-                *self.x.stride(), *self.y.values.stride(), BLOCK_PAIRS=size, num_warps=4,
+                *self.x.stride(), *self.y.values.stride(), BLOCK_PAIRS=size, num_warps=4, enable_fp_fusion=True,
             )  # fmt: skip
         return out
 
@@ -194,9 +194,9 @@ class Filter:
         y = self.y.values
         return (*y.shape, *self.x.stride(), *y.stride(), self.x_scale, self.y.scale, self.config.splits)
 
-    def tiles(self) -> dict[str, int]:
+    def tiles(self) -> dict[str, Any]:
         c = self.config
         return {
             "BLOCK_ROWS": c.block_rows, "BLOCK_TARGETS": c.block_targets, "BLOCK_DEPTH": c.block_depth,
-            "SECTION": c.section, "num_warps": c.warps, "num_stages": c.stages,
+            "SECTION": c.section, "num_warps": c.warps, "num_stages": c.stages, "enable_fp_fusion": True,
         }  # fmt: skip
