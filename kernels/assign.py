@@ -10,17 +10,18 @@ Tiles. One program owns BLOCK_ROWS rows and one part of the targets; it walks th
                  └────────┴────────┴────────┴──┘      reach the threshold (list_tiles); never a score
                   each tile: depth in sections of SECTION, a section in steps of BLOCK_DEPTH
 
-Accumulation. fp32 fused multiply-adds (input_precision "ieee", never tf32). Each section is summed apart and
-added to the score, so a product meets at most `roundings(depth, section)` roundings instead of depth; the
-error bound in brenier.engine.certified rests on that number. fp16 and bf16 become fp32 exactly on loading, and
-x and y are multiplied by powers of two, exactly, so that norms are near 1 and nothing overflows.
+Accumulation. fp32 fused multiply-adds (input_precision "ieee", never tf32). Each section is summed apart
+and added to the score, so a product meets at most `roundings(depth, section)` roundings instead of depth; the
+error bound in brenier.engine.certified rests on that number. fp16 and bf16 become fp32 exactly on loading,
+and x and y are multiplied by powers of two, exactly, so that norms are near 1 and nothing overflows.
 
 Ties. best_tiles keeps the earlier target unless a later one is strictly larger; the parts are folded on the
 host with the lowest index first. The decision that counts is made in float64 (pair_scores): 32 lanes, lane l
 sums depth l, l+32, ... in ascending order, then lanes i and i+16 are added, i and i+8, ..., and h comes last.
 
-Bytes per tile. (BLOCK_ROWS + BLOCK_TARGETS) · depth · itemsize read, for 2 · BLOCK_ROWS · BLOCK_TARGETS · depth
-operations: at 64 × 64 in fp32, 16 operations per byte, mostly from L2. Written: 12 bytes per row and part.
+Bytes per tile. (BLOCK_ROWS + BLOCK_TARGETS) · depth · itemsize read, for 2 · BLOCK_ROWS · BLOCK_TARGETS ·
+depth operations: at 64 × 64 in fp32, 16 operations per byte, mostly from L2. Written: 12 bytes per row and
+part.
 
 Not run on hardware: checked in Triton's interpreter and compiled for sm_80, sm_90 and sm_100.
 """
@@ -71,8 +72,10 @@ def roundings(depth: int, section: int) -> int:
 
 
 @triton.jit
-def load_tile(pointer, index, inside, row_stride, depth_stride, first, depth, scale, BLOCK_DEPTH: tl.constexpr):
-    """Rows `index` of a matrix, BLOCK_DEPTH columns from `first`, as fp32 times a power of two; zeros outside."""
+def load_tile(
+    pointer, index, inside, row_stride, depth_stride, first, depth, scale, BLOCK_DEPTH: tl.constexpr
+):
+    """Rows `index`, BLOCK_DEPTH columns from `first`, as fp32 times a power of two; zeros outside."""
     column = first + tl.arange(0, BLOCK_DEPTH)
     place = index[:, None] * row_stride + column[None, :].to(tl.int64) * depth_stride
     tile = tl.load(pointer + place, mask=inside[:, None] & (column < depth)[None, :], other=0.0)
@@ -90,7 +93,9 @@ def score_tile(
     for section in range(0, depth, SECTION):
         part = tl.zeros((BLOCK_ROWS, BLOCK_TARGETS), dtype=tl.float32)
         for first in range(section, tl.minimum(section + SECTION, depth), BLOCK_DEPTH):
-            left = load_tile(x, row, row_inside, x_row_stride, x_depth_stride, first, depth, x_scale, BLOCK_DEPTH)
+            left = load_tile(
+                x, row, row_inside, x_row_stride, x_depth_stride, first, depth, x_scale, BLOCK_DEPTH
+            )
             right = load_tile(
                 y, target, target_inside, y_row_stride, y_depth_stride, first, depth, y_scale, BLOCK_DEPTH
             )
@@ -105,7 +110,7 @@ def best_tiles(
     x_row_stride, x_depth_stride, y_row_stride, y_depth_stride, x_scale, y_scale, splits,
     BLOCK_ROWS: tl.constexpr, BLOCK_TARGETS: tl.constexpr, BLOCK_DEPTH: tl.constexpr, SECTION: tl.constexpr,
 ):  # fmt: skip
-    """best_out, winner_out (rows, splits): the largest fp32 score of each part and its lowest index, or -1."""
+    """best_out, winner_out (rows, splits): the largest fp32 score of each part, its lowest index or -1."""
     row = tl.program_id(0).to(tl.int64) * BLOCK_ROWS + tl.arange(0, BLOCK_ROWS)
     row_inside = row < rows
     split = tl.program_id(1)
@@ -176,7 +181,7 @@ def pair_scores(
     x, y, h, pair_row, pair_target, out, pairs, depth,
     x_row_stride, x_depth_stride, y_row_stride, y_depth_stride, BLOCK_PAIRS: tl.constexpr,
 ):  # fmt: skip
-    """Float64 scores of (row, target) pairs in the fixed order of the contract; -inf where the target is -1."""
+    """Float64 scores of (row, target) pairs in the contract's order; -inf where the target is -1."""
     pair = tl.program_id(0).to(tl.int64) * BLOCK_PAIRS + tl.arange(0, BLOCK_PAIRS)
     row = tl.load(pair_row + pair, mask=pair < pairs, other=0)
     target = tl.load(pair_target + pair, mask=pair < pairs, other=-1)

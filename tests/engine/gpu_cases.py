@@ -37,9 +37,16 @@ def one_ulp_apart() -> Problem:
 
 
 def heights(*values: float) -> Problem:
+    """Forty targets, the first of which have these heights."""
     x, y, h = normal(5, 40, 12, seed=4)
     h[: len(values)] = torch.tensor(values, dtype=torch.float64)
     return x, y, h
+
+
+def with_heights(*values: float) -> Problem:
+    """As many targets as heights."""
+    x, y, _ = normal(3, len(values), 4)
+    return x, y, torch.tensor(values, dtype=torch.float64)
 
 
 def only_minus_infinity() -> Problem:
@@ -84,10 +91,11 @@ CASES = {
     "targets one ulp apart": one_ulp_apart(),
     "some heights minus infinity": heights(-torch.inf, -torch.inf, 3.0),
     "all heights minus infinity": only_minus_infinity(),
-    "one target at minus infinity": (*normal(3, 1, 4)[:2], torch.tensor([-torch.inf], dtype=torch.float64)),
+    "one target at minus infinity": with_heights(-torch.inf),
     "heights far below": heights(-1e9, -1e30, -1e38, -1e300),
     "heights that fp32 cannot hold": heights(1e300, 1e300, -1e300, 1e39),
-    "only heights that fp32 cannot hold": (*normal(3, 2, 4)[:2], torch.tensor([-1e300, -1e299]).double()),
+    "only heights that fp32 cannot hold": with_heights(-1e300, -1e299),
+    "one height that fp32 cannot hold": with_heights(-1e300),
     "heights that round together": heights(1e6, 1e6 + 1e-6, 1e6 + 2e-6),
     "offset of a thousand": scaled(1.0, 1.0, offset=1000.0),
     "huge": scaled(1e30, 1e30),
@@ -100,7 +108,7 @@ CASES = {
 }
 """name -> (x, y, h); heights as tensors of float64, as engines get them."""
 for _name, (_x, _y, _h) in CASES.items():
-    assert _x.isfinite().all() and _y.isfinite().all(), _name
+    assert torch.cat([_x.flatten(), _y.flatten()]).isfinite().all(), _name
 
 
 def assert_same_answer(engine, reference, problem: Problem, margin: float | None = None) -> None:

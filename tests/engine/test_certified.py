@@ -5,10 +5,9 @@ import math
 import numpy as np
 import pytest
 import torch
-from gpu_cases import CASES, normal
-
 from brenier.engine import certified
 from brenier.engine.reference import scores
+from gpu_cases import CASES, normal
 
 FLUSH = 2.0**-126
 

@@ -1,4 +1,4 @@
-"""What can be known of the CUDA engine without a GPU: its order, tie rule, parts and lists, run on the host."""
+"""What can be known of the CUDA engine without a GPU: order, tie rule, parts and lists, run on the host."""
 
 import importlib.util
 import subprocess
@@ -7,12 +7,11 @@ from typing import Any
 
 import pytest
 import torch
-from gpu_cases import CASES, assert_same_answer, normal
-
 from brenier.engine import cuda as engine_module
 from brenier.engine.cuda import CudaEngine, check, matrix, module, why_module_missing
 from brenier.engine.reference import ReferenceEngine
 from brenier.errors import EngineError
+from gpu_cases import CASES, assert_same_answer, normal
 
 needs_module = pytest.mark.skipif(why_module_missing() is not None, reason=str(why_module_missing()))
 no_device = pytest.mark.skipif(torch.cuda.is_available(), reason="a GPU is here: see test_gpu_engines.py")
@@ -88,7 +87,9 @@ def test_a_launch_without_a_device_is_an_engine_error_that_names_the_call() -> N
 @needs_module
 @no_device
 def test_unavailable_without_a_device_says_which_call_said_so() -> None:
-    assert (CudaEngine().why_unavailable() or "").startswith("no NVIDIA driver / no device: cudaGetDeviceCount")
+    assert (CudaEngine().why_unavailable() or "").startswith(
+        "no NVIDIA driver / no device: cudaGetDeviceCount"
+    )
 
 
 def test_a_build_without_cuda_says_how_to_get_it(monkeypatch: pytest.MonkeyPatch) -> None:

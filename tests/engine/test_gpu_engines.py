@@ -1,13 +1,12 @@
 """The contract on a real GPU: run by benchmarks/gpu.sh (pytest -m gpu)."""
 
+import brenier
 import pytest
 import torch
-from gpu_cases import CASES, normal
-
-import brenier
 from brenier.engine.reference import ReferenceEngine
 from brenier.engine.registry import load
 from brenier.errors import EngineError
+from gpu_cases import CASES, normal
 
 pytestmark = [pytest.mark.gpu, pytest.mark.parametrize("engine", ["triton", "cuda"])]
 

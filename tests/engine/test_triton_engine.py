@@ -1,17 +1,16 @@
-"""The Triton kernels in the interpreter (TRITON_INTERPRET=1, set in tests/conftest.py) against the reference."""
+"""The Triton kernels in the interpreter (TRITON_INTERPRET=1, from tests/conftest.py) against the reference."""
 
 import importlib.util
 
+import brenier
 import pytest
 import torch
-from gpu_cases import CASES, assert_same_answer, normal
-from hypothesis import given, settings
-from hypothesis import strategies as st
-
-import brenier
 from brenier.engine import triton as engine_module
 from brenier.engine.reference import ReferenceEngine
 from brenier.engine.triton import TritonEngine, interpreted
+from gpu_cases import CASES, assert_same_answer, normal
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 pytest.importorskip("triton")
 needs_interpreter = pytest.mark.skipif(not interpreted(), reason="a GPU is here: see test_gpu_engines.py")
@@ -28,7 +27,8 @@ def test_winners_and_scores_are_those_of_the_reference(name: str) -> None:
 @pytest.mark.parametrize(
     "name",
     [
-        "one of each", "tiles and one", "integer ties", "targets one ulp apart", "some heights minus infinity",
+        "one of each", "tiles and one", "integer ties", "targets one ulp apart",
+        "some heights minus infinity",
         "all heights minus infinity", "only heights that fp32 cannot hold", "tiny", "transposed and sliced",
     ],
 )  # fmt: skip
@@ -68,6 +68,16 @@ def test_the_public_verb_takes_prepared_targets_and_counts() -> None:
 
 
 @needs_interpreter
+def test_the_filter_itself_keeps_the_lowest_of_equal_scores() -> None:
+    x, y, h = CASES["integer ties"]
+    engine = TritonEngine()
+    best, winner = engine_module.Filter(x, engine.prepare(y), h).best()
+    expected, _ = ReferenceEngine().assign(x, y, h)
+    assert best.dtype == torch.float32
+    assert torch.equal(winner, expected)  # sums of small integers are exact in fp32
+
+
+@needs_interpreter
 def test_users_memory_is_unchanged() -> None:
     problem = normal(17, 33, 17)
     before = [t.clone() for t in problem]
@@ -77,7 +87,7 @@ def test_users_memory_is_unchanged() -> None:
 
 
 def test_a_missing_package_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    monkeypatch.setattr(importlib.util, "find_spec", lambda _name: None)
     assert TritonEngine().why_unavailable() == "package triton is not installed"
 
 

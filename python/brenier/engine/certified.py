@@ -5,8 +5,8 @@ Notation: u = 2⁻²⁴, s the exact score ⟨x, y⟩ + h, f its fp32 value, m t
 
     |f − s| ≤ A_j + c·|f|,     A_j = (γ + 2u)·X·Y + flush_j,     c = 3u
 
-- the product: partial sums of any order are off by at most γ·Σ|x_k y_k| ≤ γ·X·Y (Higham, Accuracy and Stability
-  of Numerical Algorithms, section 3.1, and Cauchy-Schwarz);
+- the product: sums in any order are off by at most γ·Σ|x_k y_k| ≤ γ·X·Y (Higham, Accuracy and Stability of
+  Numerical Algorithms, section 3.1, and Cauchy-Schwarz);
 - the bias h: rounding it to fp32 costs u·|h| with |h| ≤ |f|(1 + u) + X·Y(1 + γ), adding it u·|f|;
 - underflow: inputs, products and sums below 2⁻¹²⁶ may be flushed to zero, on hardware that does;
 - the float64 score of the contract is off by γ₆₄·X·Y, millions of times less, inside the slack of 2u and 3u.
@@ -50,7 +50,7 @@ class Bound:
 
 
 def bound(x_norms: Tensor, y_norm: float, scales: tuple[float, float], depth: int, roundings: int) -> Bound:
-    """The bound of the module's formula for scaled row norms (N,), the largest scaled target norm and scales."""
+    """The formula above for scaled row norms (N,), the largest scaled target norm and both scales."""
     if roundings * UNIT >= 0.5:
         return Bound(torch.full_like(x_norms, torch.inf))
     gamma = roundings * UNIT / (1 - roundings * UNIT)
@@ -97,7 +97,7 @@ def fold_parts(best: Tensor, winner: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def fold_pairs(owner: Tensor, index: Tensor, score: Tensor, rows: int) -> tuple[Tensor, Tensor]:
-    """Winner and score of each row among (owner row, index, score) triples; -1 and -inf where none is finite."""
+    """Winner and score of each row among (owner, index, score) triples; -1 and -inf where none is finite."""
     best = torch.full((rows,), -torch.inf, dtype=torch.float64, device=score.device)
     best = best.scatter_reduce(0, owner, score, "amax")
     won = (score == best[owner]) & (score > -torch.inf)

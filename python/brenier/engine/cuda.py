@@ -120,9 +120,11 @@ class Scan:
         return fold_parts(scores, winners)
 
     def reaching(self, thresholds: Tensor) -> Candidates:
-        """Every target at or above its row's threshold: counted, then listed; both passes give the same bits."""
+        """Targets at or above their row's threshold: counted, then listed; both passes have the same bits."""
         counts = self.empty(torch.int64)
-        self.runner.run("count", self.problem, module().Lists(thresholds.data_ptr(), counts=counts.data_ptr()))
+        self.runner.run(
+            "count", self.problem, module().Lists(thresholds.data_ptr(), counts=counts.data_ptr())
+        )
         starts = torch.zeros(counts.numel() + 1, dtype=torch.int64, device=self.x.device)
         starts[1:] = counts.flatten().cumsum(0)
         total = int(starts[-1])

@@ -170,7 +170,9 @@ class Filter:
         self.list_into(rows, least, starts, counts, indices, fill=True)
         return indices
 
-    def list_into(self, rows: Tensor, least: Tensor, starts: Tensor, counts: Tensor, indices: Tensor, fill: bool) -> None:
+    def list_into(
+        self, rows: Tensor, least: Tensor, starts: Tensor, counts: Tensor, indices: Tensor, fill: bool
+    ) -> None:
         kernels().list_tiles[self.grid(len(rows))](
             self.x, self.y.values, self.bias, rows, least, starts, counts, indices, len(rows),
             *self.sizes(), FILL=fill, **self.tiles(),
