@@ -1,5 +1,121 @@
+// Python's view of the compiled CPU verbs: addresses as integers, sizes, everything validated in Python first.
+// Every verb is single-threaded, re-entrant and runs without the interpreter lock.
 #include <pybind11/pybind11.h>
+
+#include <memory>
+#include <stdexcept>
+
+#include "cpu/dispatch.hpp"
+
+namespace py = pybind11;
+using namespace brenier;
+
+namespace {
+
+using Address = uintptr_t;
+using Unlocked = py::call_guard<py::gil_scoped_release>;
+
+template <class T>
+T* at(Address address) {
+    return reinterpret_cast<T*>(address);
+}
+
+const cpu::Body& body(int32_t index) {
+    const cpu::Body* found = cpu::body(index);
+    if (!found) throw std::out_of_range("no CPU body of that number");
+    return *found;
+}
+
+py::list bodies() {
+    py::list rows;
+    for (int32_t index = 0; cpu::body(index); ++index) {
+        const cpu::Body& row = body(index);
+        rows.append(py::make_tuple(row.name, row.runs_here(), row.rows, row.targets));
+    }
+    return rows;
+}
+
+Matrix matrix(Address data, int64_t stride, int64_t depth, int32_t element) {
+    return {at<void>(data), stride, depth, Element(element)};
+}
+
+Noise noise(int64_t rows, Address exact, Address panels, Address exponents, Address norms) {
+    return {rows, at<float>(exact), at<float>(panels), at<int32_t>(exponents), at<double>(norms)};
+}
+
+Targets targets(int64_t count, const Matrix& exact, Address panels, int32_t exponent, double largest_norm) {
+    return {count, exact, at<float>(panels), exponent, largest_norm};
+}
+
+Heights heights(Address exact, Address bias, double pivot, double largest, int32_t exponent) {
+    return {at<double>(exact), at<float>(bias), pivot, largest, exponent};
+}
+
+void bind_views(py::module_& module) {
+    py::class_<Matrix>(module, "Matrix")
+        .def(py::init(&matrix), py::arg("data"), py::arg("stride"), py::arg("depth"), py::arg("element"));
+    py::class_<Noise>(module, "Noise")
+        .def(py::init(&noise), py::arg("rows"), py::arg("exact"), py::arg("panels"), py::arg("exponents"),
+             py::arg("norms"));
+    py::class_<Targets>(module, "Targets")
+        .def(py::init(&targets), py::arg("count"), py::arg("exact"), py::arg("panels"), py::arg("exponent"),
+             py::arg("largest_norm"));
+    py::class_<Heights>(module, "Heights")
+        .def(py::init(&heights), py::arg("exact"), py::arg("bias"), py::arg("pivot"), py::arg("largest"),
+             py::arg("exponent"));
+}
+
+void bind_packing(py::module_& module) {
+    module.def("largest", [](int32_t index, const Matrix& rows, int64_t count) { return body(index).largest(rows, count); },
+               Unlocked());
+    module.def(
+        "pack_targets",
+        [](int32_t index, const Matrix& rows, int64_t count, int32_t exponent, Address panels) {
+            return body(index).pack_targets(rows, count, exponent, at<float>(panels));
+        },
+        Unlocked());
+    module.def(
+        "pack_noise",
+        [](int32_t index, const Matrix& rows, int64_t count, int32_t largest_exponent, Address panels,
+           Address exponents, Address norms) {
+            body(index).pack_noise(rows, count, largest_exponent, at<float>(panels), at<int32_t>(exponents),
+                                   at<double>(norms));
+        },
+        Unlocked());
+}
+
+void bind_verbs(py::module_& module) {
+    py::class_<cpu::CandidateRows>(module, "CandidateRows")
+        .def("total", &cpu::CandidateRows::total)
+        .def(
+            "copy",
+            [](const cpu::CandidateRows& rows, Address lengths, Address indices, Address scores) {
+                rows.copy(at<int64_t>(lengths), at<int64_t>(indices), at<double>(scores));
+            },
+            Unlocked());
+    module.def(
+        "assign",
+        [](int32_t index, const Noise& noise, const Targets& targets, const Heights& heights, int64_t lo, int64_t hi,
+           Address winners, Address scores) {
+            body(index).assign(noise, targets, heights, {lo, hi}, at<int64_t>(winners), at<double>(scores));
+        },
+        Unlocked());
+    module.def(
+        "candidates",
+        [](int32_t index, const Noise& noise, const Targets& targets, const Heights& heights, int64_t lo, int64_t hi,
+           double margin, Address best) {
+            return std::unique_ptr<cpu::CandidateRows>(
+                body(index).candidates(noise, targets, heights, {lo, hi}, margin, at<double>(best)));
+        },
+        Unlocked());
+}
+
+}  // namespace
 
 PYBIND11_MODULE(_core, module) {
     module.doc() = "Compiled CPU verbs of brenier: raw pointers in, everything validated in Python.";
+    module.def("bodies", &bodies, "Rows (name, runs here, noise rows per panel, targets per panel), fastest first.");
+    bind_views(module);
+    bind_packing(module);
+    bind_verbs(module);
 }

@@ -57,6 +57,8 @@ class ReferenceEngine:
 
     def candidates(self, x: Tensor, y: Tensor, h: Tensor, margin: float) -> Candidates:
         """Targets with score ≥ best − margin (float64, one rounding), for each row, ascending by index."""
+        if len(y) == 0:
+            return concatenate([torch.zeros(len(x), dtype=torch.int64, device=x.device)], [], [], x.device)
         lengths, indices, values = [], [], []
         for lo, hi in row_blocks(len(x), len(y)):
             block = scores(x[lo:hi], y, h)

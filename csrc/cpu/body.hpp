@@ -1,0 +1,37 @@
+// One table of verbs per instruction set. A verb's body is a template over a vector type V, instantiated in the
+// thin file of each instruction set (avx512.cpp, avx2.cpp, portable.cpp).
+//
+// Everything a thin file includes lives in an unnamed namespace: an inline function compiled for AVX-512 must
+// never be the copy that the linker keeps for a machine without it. For the same reason bodies use no std::
+// templates.
+#pragma once
+
+#include <cstdint>
+
+#include "core/views.hpp"
+
+namespace brenier::cpu {
+
+// What the candidates verb hands back, owned until Python has copied it.
+struct CandidateRows {
+    virtual ~CandidateRows() = default;
+    virtual int64_t total() const = 0;
+    // lengths (rows,), indices and scores (total,)
+    virtual void copy(int64_t* lengths, int64_t* indices, double* scores) const = 0;
+};
+
+struct Body {
+    const char* name;
+    bool (*runs_here)();
+    int32_t rows;     // noise rows per packed panel
+    int32_t targets;  // targets per packed panel
+
+    double (*largest)(const Matrix&, int64_t rows);
+    double (*pack_targets)(const Matrix&, int64_t rows, int32_t exponent, float* panels);
+    void (*pack_noise)(const Matrix&, int64_t rows, int32_t largest_exponent, float* panels, int32_t* exponents,
+                       double* norms);
+    void (*assign)(const Noise&, const Targets&, const Heights&, Range, int64_t* winners, double* scores);
+    CandidateRows* (*candidates)(const Noise&, const Targets&, const Heights&, Range, double margin, double* best);
+};
+
+}  // namespace brenier::cpu

@@ -1,0 +1,19 @@
+// The table of verbs for one vector type; included by the thin files only.
+#pragma once
+
+#include "cpu/assign_body.hpp"
+#include "cpu/body.hpp"
+#include "cpu/candidates_body.hpp"
+#include "cpu/pack_body.hpp"
+
+namespace brenier::cpu {
+namespace {
+
+template <class V>
+constexpr Body make_body(const char* name, bool (*runs_here)()) {
+    return Body{name,      runs_here,     V::rows,       width<V>,     largest<V>, pack_targets<V>,
+                pack_noise<V>, assign<V>, candidates<V>};
+}
+
+}  // namespace
+}  // namespace brenier::cpu

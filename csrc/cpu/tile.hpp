@@ -1,0 +1,69 @@
+// The register tile under assign, candidates and project.
+//
+//              targets (width = V::lanes * V::vectors), one packed panel: [depth][width]
+//            +------------------+
+//     rows   |  sums stay in    |   per step of depth: V::vectors loads, V::rows broadcasts,
+//   V::rows  |  registers       |   V::rows * V::vectors multiply-adds
+//            +------------------+
+//
+// Each sum is one chain over ascending depth, started from `sums` or from zero: the order never depends on how
+// the work is cut. Bytes per step: 4 (V::rows + width), against 2 V::rows width operations.
+#pragma once
+
+#include <cstdint>
+
+namespace brenier::cpu {
+namespace {  // see body.hpp
+
+template <class V>
+constexpr int width = V::lanes * V::vectors;
+
+template <class V>
+constexpr int tile_size = V::rows * width<V>;
+
+// Filter: the body's fastest multiply-add (bound.hpp allows either rounding).
+template <class V>
+struct Fast {
+    static typename V::Floats madd(typename V::Floats a, typename V::Floats b, typename V::Floats c) {
+        return V::madd(a, b, c);
+    }
+};
+
+// Where bits are promised: fused on every body.
+template <class V>
+struct Fused {
+    static typename V::Floats madd(typename V::Floats a, typename V::Floats b, typename V::Floats c) {
+        return V::fused(a, b, c);
+    }
+};
+
+// Element (r, k) of the rows is rows[r * row_stride + k * step].
+template <class V, class Arithmetic>
+inline __attribute__((always_inline)) void multiply_tile(const float* rows, int64_t row_stride, int64_t step,
+                                                         const float* panel, int64_t depth, float* sums, bool resume) {
+    using Floats = typename V::Floats;
+    Floats sum[V::rows][V::vectors];
+#pragma GCC unroll 16
+    for (int r = 0; r < V::rows; ++r)
+#pragma GCC unroll 2
+        for (int v = 0; v < V::vectors; ++v)
+            sum[r][v] = resume ? V::load(sums + r * width<V> + v * V::lanes) : V::broadcast(0.0f);
+    for (int64_t k = 0; k < depth; ++k, panel += width<V>, rows += step) {
+        Floats target[V::vectors];
+#pragma GCC unroll 2
+        for (int v = 0; v < V::vectors; ++v) target[v] = V::load(panel + v * V::lanes);
+#pragma GCC unroll 16
+        for (int r = 0; r < V::rows; ++r) {
+            const Floats noise = V::broadcast(rows[r * row_stride]);
+#pragma GCC unroll 2
+            for (int v = 0; v < V::vectors; ++v) sum[r][v] = Arithmetic::madd(noise, target[v], sum[r][v]);
+        }
+    }
+#pragma GCC unroll 16
+    for (int r = 0; r < V::rows; ++r)
+#pragma GCC unroll 2
+        for (int v = 0; v < V::vectors; ++v) V::store(sums + r * width<V> + v * V::lanes, sum[r][v]);
+}
+
+}  // namespace
+}  // namespace brenier::cpu

@@ -1,0 +1,46 @@
+"""Joins what native calls on pieces of the work return: exact, so answers do not depend on the pieces."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+
+from brenier.types import Candidates
+
+Rows = tuple[np.ndarray, np.ndarray, np.ndarray]
+"""Lengths (rows,), indices (total,) and float64 scores (total,) of some rows of candidates."""
+
+
+def merge_winners(parts: list[tuple[np.ndarray, np.ndarray]]) -> tuple[np.ndarray, np.ndarray]:
+    """Best (winners, scores) over ascending groups of targets: a later group must be strictly better."""
+    winners, scores = parts[0]
+    for other_winners, other_scores in parts[1:]:
+        better = other_scores > scores
+        winners = np.where(better, other_winners, winners)
+        scores = np.where(better, other_scores, scores)
+    return winners, scores
+
+
+def join_ranges(parts: list[Rows], margin: float) -> Rows:
+    """One set of rows from ascending ranges of targets, kept to the margin of the best over all of them."""
+    if len(parts) == 1:
+        return parts[0]
+    count = len(parts[0][0])
+    row = np.concatenate([np.repeat(np.arange(count), lengths) for lengths, _, _ in parts])
+    indices = np.concatenate([part[1] for part in parts])
+    scores = np.concatenate([part[2] for part in parts])
+    best = np.full(count, -np.inf)
+    np.maximum.at(best, row, scores)
+    kept = np.flatnonzero(scores >= best[row] - margin)
+    kept = kept[np.argsort(row[kept], kind="stable")]
+    return np.bincount(row[kept], minlength=count), indices[kept], scores[kept]
+
+
+def join_rows(parts: list[Rows]) -> Candidates:
+    """Candidates of consecutive blocks of rows."""
+    lengths = np.concatenate([part[0] for part in parts]) if parts else np.empty(0, dtype=np.int64)
+    offsets = np.zeros(len(lengths) + 1, dtype=np.int64)
+    np.cumsum(lengths, out=offsets[1:])
+    indices = np.concatenate([part[1] for part in parts]) if parts else np.empty(0, dtype=np.int64)
+    scores = np.concatenate([part[2] for part in parts]) if parts else np.empty(0)
+    return Candidates(torch.from_numpy(offsets), torch.from_numpy(indices), torch.from_numpy(scores))
