@@ -141,7 +141,7 @@ def fit_one(data: Data, settings: DemoSettings, last_steps: int, progress: bool)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", NotConvergedWarning)  # the report says it
         result = brenier.fit(
-            latents,
+            latents.materialise(),
             tol=settings.tol,
             max_samples=settings.max_samples_per_target * len(latents),
             seed=settings.seed,
@@ -216,7 +216,7 @@ def measure(drawn: Drawn, data: Data, settings: DemoSettings) -> dict[str, Any]:
 
 
 def draw(seed: int, rows: int, dim: int) -> Tensor:
-    return torch.as_tensor(normal(seed, 0, rows, dim, stream=Stream.TRAIN))
+    return torch.as_tensor(normal(seed, 0, rows, dim, stream=Stream.SAMPLE))
 
 
 class Clock:

@@ -50,7 +50,9 @@ def fit_file(
     loaded = load_array(targets, value_range=value_range, layout=layout, tensor=tensor)
     say(f"{targets}: {describe(loaded.array)}; {loaded.note}")
     masses = None if weights is None else read_numbers(weights)
-    source = loaded.array if sigma is None else NoisedLatents(loaded.array, sigma=sigma, seed=latent_seed)
+    source = loaded.array
+    if sigma is not None:
+        source = NoisedLatents(loaded.array, sigma=sigma, seed=latent_seed).materialise()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", NotConvergedWarning)  # the caller says it, with an exit code
         result = brenier.fit(

@@ -131,7 +131,7 @@ def sample_file(
         raise InputError("count", expected="an integer ≥ 1", got=str(count))
     stored = load_network(network)
     dim = width_of(stored)
-    noise = torch.as_tensor(normal(seed, 0, count, dim, stream=Stream.TRAIN))
+    noise = torch.as_tensor(normal(seed, 0, count, dim, stream=Stream.SAMPLE))
     if potential is None or targets is None:
         sigmas = edm_sigmas(steps, sigma_min=sigma_min, sigma_max=sigma_max, rho=rho)
         samples = sample_heun(stored.denoiser, noise * sigma_max, sigmas, progress=progress)
