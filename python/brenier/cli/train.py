@@ -18,7 +18,10 @@ from brenier.cli.common import FILE, command, emit, note, reading
 @click.argument("images", type=FILE)
 @click.option("--out", type=FILE, required=True, help="Network file to write (.safetensors).")
 @click.option(
-    "--coupling", type=click.Choice(["independent", "aot", "semidiscrete"]), default="independent", show_default=True
+    "--coupling",
+    type=click.Choice(["independent", "aot", "semidiscrete"]),
+    default="independent",
+    show_default=True,
 )
 @click.option("--potential", type=FILE, help="Fitted to these images, for --coupling semidiscrete.")
 @click.option("--network", type=click.Choice(["mlp", "unet"]), default="mlp", show_default=True)

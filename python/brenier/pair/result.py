@@ -14,7 +14,9 @@ class PairingStatus(Enum):
     """How a solve ended; the value is the sentence to print."""
 
     OPTIMAL = "optimal: the dual bound proves that no permutation is better, up to float64 rounding"
-    OPTIMAL_BY_PATHS = "optimal by the dual bound, up to rounding; bidding stalled and augmenting paths finished"
+    OPTIMAL_BY_PATHS = (
+        "optimal by the dual bound, up to rounding; bidding stalled and augmenting paths finished"
+    )
     WITHIN_GAP = "stopped within the gap asked for, proved by the dual bound; a better permutation may exist"
     UNPROVED = "all rows are matched, but rounding leaves a larger gap than asked for: rescale the scores"
 
