@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import torch
 from brenier.solve.check import chi_square
-from helpers import problems
+from helpers import known_answers as problems
 
 
 def measured_error(result: brenier.FitResult, masses: np.ndarray, samples: int = 200_000) -> float:

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 from brenier.errors import FileError, InputError
-from helpers import problems
+from helpers import known_answers as problems
 
 
 @pytest.fixture(scope="module")

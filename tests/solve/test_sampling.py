@@ -7,7 +7,7 @@ from brenier.data.noise import Stream, normal, unit_vectors
 from brenier.engine import assign
 from brenier.solve.principal import principal_directions
 from brenier.solve.sampling import FullSampler, SamplingPlan, SubspaceSampler, choose_sampling, without
-from helpers import problems
+from helpers import known_answers as problems
 
 
 def test_a_small_dimension_is_sampled_in_full() -> None:

@@ -5,7 +5,7 @@ import pytest
 import torch
 from brenier.solve.problem import build_problem
 from brenier.solve.start import choose_start, extreme_value_start, quantiles, temperatures
-from helpers import problems
+from helpers import known_answers as problems
 
 
 def test_quantiles_keep_their_digits_for_small_masses_and_stay_finite_for_a_whole_one() -> None:
