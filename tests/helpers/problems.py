@@ -79,7 +79,7 @@ def mixed_scales() -> Problem:
     """Rows of noise and targets from 1e-38 to 1e30 side by side."""
     p = normal(21, 90, 40)
     powers = torch.linspace(-38, 30, 21)
-    return Problem(p.x * 10**powers[:, None], p.y * 10 ** powers.repeat(5)[:90, None], p.h)
+    return Problem(p.x * 10 ** powers[:, None], p.y * 10 ** powers.repeat(5)[:90, None], p.h)
 
 
 def negative_zeros() -> Problem:

@@ -34,7 +34,7 @@ BATCH = 0.5  # samples per target and step
 SMALLEST_BATCH = 1024
 CROWDED_STEPS = range(2, 17)  # the steps after which a problem may be found crowded
 FLOOR_REACHED = 0.72  # χ² of a good fit in units of n/N: soft counts end below the floor of hard ones
-AIM = 0.75  # share of the tolerance to reach before a check, which adds two standard errors of 0.1 each
+AIM = 0.7  # share of the tolerance to reach before a check, which adds two standard errors of 0.1 each
 SOONEST, LATEST = 1.15, 4.0  # growth of the samples between two checks
 LEAST_BUDGET = 4_000_000
 
@@ -112,7 +112,7 @@ def following_check(check: Check, tol: float) -> int:
 def plan_sampling(problem: Problem) -> tuple[Principal | None, SamplingPlan]:
     """Principal directions are computed only where a subspace may pay at all."""
     n, d = problem.size, problem.dimension
-    if d < LEAST_SAVING * min(SUBSPACE_SIZES):
+    if d <= LEAST_SAVING * min(SUBSPACE_SIZES):
         return None, choose_sampling(n, d, batch_size(n), {})
     principal = principal_directions(problem.targets)
     return principal, choose_sampling(n, d, batch_size(n), principal.residuals)

@@ -12,6 +12,7 @@ from __future__ import annotations
 import math
 
 import numpy as np
+import torch
 
 from brenier.engine.soft import soft_counts
 from brenier.solve.batch import chunks, mean_gap
@@ -73,7 +74,7 @@ def collect(
     """Fixed-point soft counts at ε and ε/√2, Σp², wins of the averaged potential, and the mean gap."""
     sums = [np.zeros(targets, dtype=np.int64) for _ in range(3)]
     winners = np.zeros(targets, dtype=np.int64)
-    towards_average = state.average - state.heights
+    towards_average = torch.from_numpy(state.average - state.heights)
     first: Candidates | None = None
     for part in chunks(sampler, state, batch, MARGIN * epsilon):
         first = first or part
