@@ -16,7 +16,6 @@ from brenier.errors import EngineError, InputError
 from brenier.pair.result import Pairing, judge
 from brenier.types import Array
 
-
 SMALL = 128
 """Up to this many rows one native call does everything: below 1 ms, so that it may not be interrupted."""
 
@@ -90,7 +89,7 @@ def check_options(gap: Any, engine: str | None) -> None:
 
 
 def to_numpy(value: Any, what: str) -> np.ndarray:
-    """The numbers as an array over the caller's memory where that is possible; float16 kinds become float32."""
+    """The numbers as an array over the caller's memory where possible; float16 kinds become float32."""
     if isinstance(value, Tensor):
         tensor = value.detach().cpu()
         return (tensor.float() if tensor.dtype in (torch.bfloat16, torch.float16) else tensor).numpy()
