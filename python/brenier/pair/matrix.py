@@ -44,7 +44,8 @@ def solve_assignment(
     if gap == 0 and engine is None and type(scores) is np.ndarray and len(scores) <= SMALL:
         small = _core().assign_small(scores, maximize)
         if small is not None:
-            return Pairing.optimal(*small, time.perf_counter() - started)
+            permutation, total, before = small
+            return Pairing.optimal(permutation, total, before, time.perf_counter() - started)
     check_options(gap, engine)
     array = to_numpy(scores, "scores")
     if array.ndim == 3:
