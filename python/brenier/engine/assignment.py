@@ -26,8 +26,8 @@ LARGEST_EXACT_INTEGER = 1 << 53
 class Assigned:
     """The answer for one matrix of scores (n, n), with its proof.
 
-    With maximize, scores[i, j] ≤ row_duals[i] + column_duals[j] for all i, j (≥ without), so the duals' sum bounds
-    every permutation's total; ``excess`` ≥ 0 is the distance of ``total`` to that bound.
+    With maximize, scores[i, j] ≤ row_duals[i] + column_duals[j] for all i, j (≥ without), so the duals' sum
+    bounds every permutation's total; ``excess`` ≥ 0 is the distance of ``total`` to that bound.
     """
 
     permutation: np.ndarray  # (n,) int64: the column given to each row

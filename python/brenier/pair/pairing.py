@@ -110,7 +110,7 @@ def _groups(labels: Any, count: int) -> list[np.ndarray]:
 def _solve_groups(
     rows: Tensor, partners: Tensor, groups: list[np.ndarray], gap: float
 ) -> tuple[np.ndarray, list[Assigned]]:
-    """The permutation of all positions from one assignment per class; no more scores in memory than it takes."""
+    """The permutation of all positions from one assignment per class."""
     permutation = np.arange(len(rows))
     solved = []
     for batch in _batches(groups):
