@@ -90,7 +90,7 @@ def train_edm(
     denoiser = EDMPrecond(copy.deepcopy(network), spread).to(device).train()
     where = next(denoiser.parameters()).device
     average = copy.deepcopy(denoiser).requires_grad_(False).eval()
-    optimizer = torch.optim.Adam(denoiser.parameters(), lr=lr)
+    optimizer = torch.optim.Adam(denoiser.parameters(), lr=lr, fused=True)
     schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: rate(step, steps))
     levels = torch.Generator().manual_seed(seed)
     data, losses, began = data.to(where), [], time.perf_counter()
@@ -145,6 +145,8 @@ def make_pairs(
             expected="one with coupling='semidiscrete', None with the others",
             got=f"{type(potential).__name__} with coupling={coupling!r}",
         )
+    if labels is not None and coupling != "aot":
+        raise InputError("labels", expected="None unless coupling='aot'", got=f"labels with {coupling!r}")
     if coupling == "independent":
         return IndependentCoupling(len(data), data.shape[1], batch, seed)
     if coupling == "aot":

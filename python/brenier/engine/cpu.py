@@ -17,27 +17,15 @@ from torch import Tensor
 
 from brenier.engine import threads
 from brenier.engine.merge import Rows, join_ranges, join_rows, merge_winners
-from brenier.errors import EngineError
+from brenier.engine.native import Body, address, choose_body, core, view_rows, with_contiguous_rows
 from brenier.types import Candidates
 
 OPERATIONS_PER_CALL = 4e9
 """Multiply-adds count twice: below 0.1 s at 40 GFLOP/s, so that an interrupt is answered soon."""
 
 ELEMENTS_PER_PACK = 1 << 23
-ELEMENTS = {torch.float32: 0, torch.bfloat16: 1, torch.float16: 2}  # csrc/core/views.hpp
 UNRESTRICTED = 1000
 """Exponent of heights that are all equal: they never limit the scaling of the noise."""
-
-
-@dataclass(frozen=True)
-class Body:
-    """One instruction set's compiled verbs, and the panels it wants."""
-
-    index: int
-    name: str
-    runs_here: bool
-    rows: int
-    targets: int
 
 
 @dataclass(frozen=True)
@@ -52,7 +40,7 @@ class PackedTargets:
 
     def view(self) -> Any:
         count, depth = self.source.shape
-        return _core().Targets(
+        return core().Targets(
             count, view_rows(self.source, depth), address(self.panels), self.exponent, self.largest_norm
         )
 
@@ -68,7 +56,7 @@ class Heights:
     exponent: int
 
     def view(self) -> Any:
-        return _core().Heights(
+        return core().Heights(
             address(self.exact), address(self.bias), self.pivot, self.largest, self.exponent
         )
 
@@ -109,7 +97,7 @@ class CpuEngine:
 
         def largest(tile: tuple[int, int]) -> float:
             lo, hi = tile
-            return float(_core().largest(body.index, view_rows(source[lo:], depth), hi - lo))
+            return float(core().largest(body.index, view_rows(source[lo:], depth), hi - lo))
 
         exponent = exponent_to_one(max(threads.run(largest, tiles), default=0.0))
         panels = np.empty(-(-count // body.targets) * body.targets * depth, dtype=np.float32)
@@ -118,7 +106,7 @@ class CpuEngine:
             lo, hi = tile
             rows = view_rows(source[lo:], depth)
             to = address(panels[lo * depth :])
-            return float(_core().pack_targets(body.index, rows, hi - lo, exponent, to))
+            return float(core().pack_targets(body.index, rows, hi - lo, exponent, to))
 
         norms = threads.run(pack, tiles)
         return PackedTargets(body, source, panels, exponent, max(norms, default=0.0))
@@ -163,7 +151,7 @@ def assign_piece(
     winners = np.full(noise.count, -1, dtype=np.int64)
     scores = np.full(noise.count, -np.inf)
     for lo, hi in piece.ranges:
-        _core().assign(
+        core().assign(
             y.body.index, noise.view, y.view(), heights.view(), lo, hi, address(winners), address(scores)
         )
     return winners, scores
@@ -175,7 +163,7 @@ def candidates_piece(x: Tensor, y: PackedTargets, heights: Heights, margin: floa
     best = np.full(noise.count, -np.inf)
     parts = []
     for lo, hi in piece.ranges:
-        found = _core().candidates(
+        found = core().candidates(
             y.body.index, noise.view, y.view(), heights.view(), lo, hi, margin, address(best)
         )
         lengths = np.empty(noise.count, dtype=np.int64)
@@ -194,7 +182,7 @@ class PackedNoise:
         self.panels = np.empty(-(-self.count // y.body.rows) * y.body.rows * depth, dtype=np.float32)
         self.exponents = np.empty(self.count, dtype=np.int32)
         self.norms = np.empty(self.count)
-        _core().pack_noise(
+        core().pack_noise(
             y.body.index,
             view_rows(self.rows, depth),
             self.count,
@@ -203,7 +191,7 @@ class PackedNoise:
             address(self.exponents),
             address(self.norms),
         )
-        self.view = _core().Noise(
+        self.view = core().Noise(
             self.count,
             self.rows.data_ptr(),
             address(self.panels),
@@ -253,47 +241,6 @@ def target_ranges(targets: int, most: int, panel: int) -> Iterator[tuple[int, in
     step = max(1, most // panel) * panel
     for lo in range(0, targets, step):
         yield lo, min(lo + step, targets)
-
-
-def choose_body() -> Body:
-    """The fastest body this processor runs, or the one that BRENIER_CPU_BODY names.
-
-    Raises EngineError for a name that does not exist or does not run here.
-    """
-    table = [Body(index, *row) for index, row in enumerate(_core().bodies())]
-    asked = os.environ.get("BRENIER_CPU_BODY")
-    usable = [body for body in table if body.runs_here]
-    if not asked:
-        return usable[0]
-    for body in usable:
-        if body.name == asked:
-            return body
-    known = asked in [body.name for body in table]
-    raise EngineError(
-        "BRENIER_CPU_BODY",
-        expected="one of " + ", ".join(body.name for body in usable),
-        got=f"{asked!r}" + (", which this processor does not run" if known else ""),
-        remedy="unset it to let the fastest be chosen",
-    )
-
-
-def _core() -> Any:
-    from brenier import _core as module
-
-    return module
-
-
-def with_contiguous_rows(y: Tensor) -> Tensor:
-    """The tensor itself where each row is contiguous in memory, else a copy in its own type."""
-    return y if y.shape[1] < 2 or y.stride(1) == 1 else y.contiguous()
-
-
-def view_rows(rows: Tensor, depth: int) -> Any:
-    return _core().Matrix(rows.data_ptr(), rows.stride(0), depth, ELEMENTS[rows.dtype])
-
-
-def address(array: np.ndarray) -> int:
-    return array.ctypes.data
 
 
 def exponent_to_one(value: float) -> int:

@@ -49,7 +49,9 @@ class ReferenceEngine:
         best = torch.full((len(x),), -torch.inf, dtype=torch.float64)
         for lo, hi in row_blocks(len(x), len(y)):
             block = scores(x[lo:hi], y, h).cpu().numpy()
-            winner = block.argmax(axis=1)  # numpy returns the first of equal maxima; torch does not promise it
+            winner = block.argmax(
+                axis=1
+            )  # numpy returns the first of equal maxima; torch does not promise it
             best[lo:hi] = torch.from_numpy(block[np.arange(hi - lo), winner])
             winners[lo:hi] = torch.from_numpy(winner)
         winners[best == -torch.inf] = -1

@@ -13,8 +13,8 @@ def frechet_distance(real: Array, fake: Array) -> float:
     """How far apart the means and covariances of two feature sets are.
 
     ‖μ₁ − μ₂‖² + Tr(Σ₁ + Σ₂ − 2(Σ₁Σ₂)^½) (Dowson and Landau 1982; Heusel et al. 2017), in float64
-    through the eigenvalues of the symmetric Σ₁^½ Σ₂ Σ₁^½. It is called FID only on Inception features. Few samples
-    bias it upwards: compare at equal N, and give the distance between two real sets beside it.
+    through the eigenvalues of the symmetric Σ₁^½ Σ₂ Σ₁^½. It is called FID only on Inception features. Few
+    samples bias it upwards: compare at equal N, and give the distance between two real sets beside it.
 
     real, fake : features or flattened pixels, (N, d) and (N', d), at least 2 rows each
 

@@ -34,8 +34,8 @@ def curvature(denoiser: Denoiser, x: Tensor, sigmas: Tensor | None = None) -> Cu
     """Σ_i ‖D(x_{i+1}; σ_{i+1}) − D(x_i; σ_i)‖² along Heun paths, averaged over samples (design, section 5).
 
     It is 0 exactly when the denoised prediction never changes, that is for straight paths, where one
-    evaluation would do. It depends on the grid (twice the steps give about half of it): compare on one grid and
-    with fixed noise only.
+    evaluation would do. It depends on the grid (twice the steps give about half): compare on one grid, with
+    fixed noise.
 
     denoiser : D(x, σ)
     x : (N, ...) at level sigmas[0], N ≥ 1

@@ -96,6 +96,8 @@ class PairedPool(PairSource):
         super().__init__(batch, seed)
         if positive(pool, "pool") % batch:
             raise InputError("pool", expected=f"a multiple of batch = {batch}", got=repr(pool))
+        if labels is not None and labels.shape != (len(data),):
+            raise InputError("labels", expected=f"shape (n,) = ({len(data)},)", got=str(tuple(labels.shape)))
         self.data, self.pool, self.labels = data, pool, labels
         self.order = Shuffle(len(data), seed)
         self._paired: tuple[int, Tensor, Tensor] | None = None
