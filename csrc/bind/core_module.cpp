@@ -5,6 +5,7 @@
 #include <memory>
 #include <stdexcept>
 
+#include "bind/assignment_bindings.hpp"
 #include "cpu/dispatch.hpp"
 
 namespace py = pybind11;
@@ -173,4 +174,5 @@ PYBIND11_MODULE(_core, module) {
     bind_projection(module);
     bind_soft_counts(module);
     bind_noise(module);
+    assignment::register_assignment(module);
 }

@@ -1,0 +1,111 @@
+// Linear assignment for Python: pointers in, status out; the handle keeps the state between steps.
+#pragma once
+#include <pybind11/numpy.h>
+#include <pybind11/pybind11.h>
+
+#include <cstdlib>
+#include <string>
+
+#include "cpu/assignment/assignment.hpp"
+
+namespace brenier::assignment {
+
+namespace py = pybind11;
+
+struct Handle {
+    std::unique_ptr<Assignment> solver;
+
+    int step(int64_t budget) {
+        py::gil_scoped_release unlocked;
+        return int(solver->step(budget));
+    }
+    py::tuple write(uintptr_t permutation, uintptr_t row_duals, uintptr_t column_duals) const {
+        const Outcome out = solver->write(reinterpret_cast<int64_t*>(permutation), reinterpret_cast<double*>(row_duals),
+                                          reinterpret_cast<double*>(column_duals));
+        return py::make_tuple(out.total, out.identity_total, out.random_total, out.excess, out.rounding,
+                              out.stalled);
+    }
+};
+
+inline std::unique_ptr<Handle> open_assignment(uintptr_t scores, bool is_float32, int64_t size, int64_t row_stride,
+                              int64_t column_stride, bool maximize, double gap, int64_t bid_from,
+                              const std::string& instruction_set) {
+    const Problem problem{reinterpret_cast<const void*>(scores), is_float32, size, row_stride, column_stride, maximize,
+                          gap, bid_from};
+    std::unique_ptr<Handle> handle(new Handle{make(problem, instruction_set.c_str())});
+
+    return handle->solver ? std::move(handle) : nullptr;  // None: no such instruction set here
+}
+
+// A view of an array for as long as it is looked at.
+struct Borrowed {
+    Py_buffer view{};
+    bool held;
+    explicit Borrowed(PyObject* object) : held(PyObject_GetBuffer(object, &view, PyBUF_FORMAT | PyBUF_STRIDES) == 0) {
+        if (!held) PyErr_Clear();
+    }
+    ~Borrowed() {
+        if (held) PyBuffer_Release(&view);
+    }
+    bool has_format(char letter) const { return view.format[0] == letter && view.format[1] == 0; }
+    bool small_square_of_floats() const {
+        return held && view.ndim == 2 && view.shape[0] == view.shape[1] && view.shape[0] > 0 &&
+               view.shape[0] <= 128 && (has_format('d') || has_format('f')) &&
+               view.strides[0] % view.itemsize == 0 && view.strides[1] % view.itemsize == 0;
+    }
+};
+
+// The whole of a small problem in one call, where Python's validation would take longer than the solution:
+// (permutation, total, identity total), or None for whatever needs a second look.
+inline py::object assign_small(py::handle scores, bool maximize) {
+    const Borrowed matrix(scores.ptr());
+    if (!matrix.small_square_of_floats() || std::getenv("BRENIER_CPU_BODY")) return py::none();
+    const Py_buffer& view = matrix.view;
+    const int64_t n = view.shape[0], item = view.itemsize;
+    const Problem problem{view.buf, item == 4, n, view.strides[0] / item, view.strides[1] / item, maximize, 0, -1};
+    py::array_t<int64_t> permutation(n);
+    int64_t* const columns = permutation.mutable_data();
+    double duals[256];
+    Outcome out{};
+    auto solve = [&] {
+        const std::unique_ptr<Assignment> solver = make(problem, "");
+        if (solver->step(INT64_MAX) != Status::done) return false;
+        out = solver->write(columns, duals, duals + n);
+        return out.excess <= out.rounding;
+    };
+    bool optimal;
+    if (n < 32) {
+        optimal = solve();
+    } else {
+        py::gil_scoped_release unlocked;
+        optimal = solve();
+    }
+    return optimal ? py::object(py::make_tuple(permutation, out.total, out.identity_total)) : py::none();
+}
+
+inline py::list instruction_sets() {
+    py::list names;
+    for (int i = 0; available_instruction_set(i); ++i) names.append(available_instruction_set(i));
+    return names;
+}
+
+inline void register_assignment(py::module_& module) {
+    py::enum_<Status>(module, "AssignmentStatus", py::arithmetic())
+        .value("running", Status::running)
+        .value("done", Status::done)
+        .value("infeasible", Status::infeasible)
+        .value("not_a_number", Status::not_a_number)
+        .value("unbounded", Status::unbounded)
+        .value("out_of_memory", Status::out_of_memory);
+    py::class_<Handle>(module, "Assignment", "One linear assignment problem, solved in steps.")
+        .def("step", &Handle::step, py::arg("budget"), "Work on about `budget` matrix elements; the status.")
+        .def("write", &Handle::write, py::arg("permutation"), py::arg("row_duals"), py::arg("column_duals"),
+             "Fill the three arrays; (total, identity total, random total, excess, rounding, stalled).");
+    module.def("open_assignment", &open_assignment, py::arg("scores"), py::arg("is_float32"), py::arg("size"),
+               py::arg("row_stride"), py::arg("column_stride"), py::arg("maximize"), py::arg("gap") = 0.0,
+               py::arg("bid_from") = -1, py::arg("instruction_set") = "");
+    module.def("assign_small", &assign_small, "(permutation, total, identity total) of a small matrix, or None.");
+    module.def("assignment_instruction_sets", &instruction_sets);
+}
+
+}  // namespace brenier::assignment

@@ -1,0 +1,2 @@
+#define BRENIER_ISA avx2
+#include "cpu/assignment/isa.hpp"

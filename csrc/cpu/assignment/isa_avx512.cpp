@@ -1,0 +1,2 @@
+#define BRENIER_ISA avx512
+#include "cpu/assignment/isa.hpp"

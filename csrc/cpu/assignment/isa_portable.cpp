@@ -1,0 +1,2 @@
+#define BRENIER_ISA portable
+#include "cpu/assignment/isa.hpp"

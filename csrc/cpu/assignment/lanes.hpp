@@ -1,0 +1,75 @@
+// Eight doubles side by side on every instruction set: the compiler splits them where registers are narrower,
+// so that all builds compare and round alike and give the same permutation.
+//
+// Files below this one include no standard container or algorithm: a template instantiated under AVX-512 flags
+// could be picked by the linker for the portable build.
+#pragma once
+#include <cstdint>
+#include <cstring>
+#if defined(__AVX2__)
+#include <immintrin.h>
+#endif
+
+#define BRENIER_INLINE inline __attribute__((always_inline))
+
+namespace brenier::assignment::BRENIER_ISA {
+
+constexpr int64_t LANES = 8;
+constexpr double INFINITE = __builtin_inf();
+
+typedef double Doubles __attribute__((vector_size(64)));
+typedef int64_t Longs __attribute__((vector_size(64)));
+
+BRENIER_INLINE Doubles load(const double* from) { return *reinterpret_cast<const Doubles*>(from); }
+BRENIER_INLINE void store(double* to, Doubles value) { *reinterpret_cast<Doubles*>(to) = value; }
+BRENIER_INLINE Longs load(const int64_t* from) { return *reinterpret_cast<const Longs*>(from); }
+BRENIER_INLINE void store(int64_t* to, Longs value) { *reinterpret_cast<Longs*>(to) = value; }
+BRENIER_INLINE Doubles all(double value) { return Doubles{} + value; }
+BRENIER_INLINE Longs all(int64_t value) { return Longs{} + value; }
+BRENIER_INLINE Longs lane_numbers() { return Longs{0, 1, 2, 3, 4, 5, 6, 7}; }
+
+#if defined(__AVX512F__)
+BRENIER_INLINE Doubles lower(Doubles a, Doubles b) { return (Doubles)_mm512_min_pd((__m512d)a, (__m512d)b); }
+BRENIER_INLINE Doubles upper(Doubles a, Doubles b) { return (Doubles)_mm512_max_pd((__m512d)a, (__m512d)b); }
+BRENIER_INLINE unsigned below_bits(Doubles a, Doubles b) {
+    return _mm512_cmp_pd_mask((__m512d)a, (__m512d)b, _CMP_LE_OQ);
+}
+BRENIER_INLINE double lowest(Doubles a) { return _mm512_reduce_min_pd((__m512d)a); }
+#else
+BRENIER_INLINE Doubles lower(Doubles a, Doubles b) { return a < b ? a : b; }
+BRENIER_INLINE Doubles upper(Doubles a, Doubles b) { return a > b ? a : b; }
+BRENIER_INLINE double lowest(Doubles a) {
+    double best = a[0];
+    for (int lane = 1; lane < LANES; ++lane) best = a[lane] < best ? a[lane] : best;
+    return best;
+}
+#if defined(__AVX2__)
+BRENIER_INLINE unsigned below_bits(Doubles a, Doubles b) {
+    union { Longs longs; __m256d halves[2]; } mask = {a <= b};
+    return _mm256_movemask_pd(mask.halves[0]) | _mm256_movemask_pd(mask.halves[1]) << 4;
+}
+#else
+BRENIER_INLINE unsigned below_bits(Doubles a, Doubles b) {
+    Longs mask = a <= b;
+    unsigned bits = 0;
+    for (int lane = 0; lane < LANES; ++lane) bits |= unsigned(mask[lane] & 1) << lane;
+    return bits;
+}
+#endif
+#endif
+
+// Smallest value and its position, per lane, over vectors visited in ascending order; first among equals.
+struct LaneBest {
+    Doubles value = all(INFINITE);
+    Longs position = lane_numbers(), here = lane_numbers();
+
+    BRENIER_INLINE void see(Doubles candidate) {
+        Longs better = candidate < value;
+        value = better ? candidate : value;
+        position = better ? here : position;
+        here += LANES;
+    }
+    BRENIER_INLINE int lane(double best) const { return __builtin_ctz(below_bits(value, all(best)) | 1u << LANES); }
+};
+
+}  // namespace brenier::assignment::BRENIER_ISA

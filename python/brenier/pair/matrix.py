@@ -1,0 +1,106 @@
+"""Assignment on given scores."""
+
+from __future__ import annotations
+
+import time
+from functools import cache
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from brenier.engine.assignment import Assigned, assign_batch, assign_square
+from brenier.engine.registry import available
+from brenier.errors import EngineError, InputError
+from brenier.pair.result import Pairing, judge
+from brenier.types import Array
+
+
+SMALL = 128
+"""Up to this many rows one native call does everything: below 1 ms, so that it may not be interrupted."""
+
+
+def solve_assignment(
+    scores: Array, *, maximize: bool = True, gap: float = 0.0, engine: str | None = None
+) -> Pairing:
+    """The one-to-one assignment of columns to rows with the largest total score.
+
+        permutation = argmax over permutations of Σ_i scores[i, permutation[i]]
+
+    by shortest augmenting paths (Jonker and Volgenant 1987), after an ε-scaled auction (Bertsekas 1988) where
+    that pays; scipy.optimize.linear_sum_assignment(scores, maximize) has the same optimum.
+
+    scores : (n, n), or (B, n, n) for B problems on all threads; real numbers of any type, solved in float64;
+        -inf (+inf without maximize) forbids a pair
+    maximize : False for costs
+    gap : share of the gain over a random permutation that may be lost, 0 for the exact optimum
+    engine : "cpu" or None
+
+    Returns a Pairing: permutation int64 (n,) or (B, n), a tensor on the device of scores where scores is one;
+    cost the total score, cost_before that of the identity.
+    Raises InputError (not square, NaN, infeasible) and EngineError.
+    """
+    started = time.perf_counter()
+    if gap == 0 and engine is None and type(scores) is np.ndarray and len(scores) <= SMALL:
+        small = _core().assign_small(scores, maximize)
+        if small is not None:
+            return Pairing.optimal(*small, time.perf_counter() - started)
+    check_options(gap, engine)
+    array = to_numpy(scores, "scores")
+    if array.ndim == 3:
+        return _solve_batch(scores, array, maximize, gap, started)
+    one = assign_square(array, maximize=maximize, gap=gap)
+    proved, status = judge([one], gap)
+    permutation = like(one.permutation, scores)
+    return Pairing(permutation, one.total, one.identity_total, proved, status, time.perf_counter() - started)
+
+
+@cache
+def _core() -> Any:
+    from brenier import _core
+
+    return _core
+
+
+def _solve_batch(scores: Array, array: np.ndarray, maximize: bool, gap: float, started: float) -> Pairing:
+    solved = assign_batch(list(array), maximize=maximize, gap=gap)
+    proved, status = judge(solved, gap)
+    permutations = np.empty(array.shape[:2], np.int64)
+    for row, one in zip(permutations, solved, strict=True):
+        row[:] = one.permutation
+    cost, before = (like(_column(solved, name), scores) for name in ("total", "identity_total"))
+    return Pairing(like(permutations, scores), cost, before, proved, status, time.perf_counter() - started)
+
+
+def _column(solved: list[Assigned], name: str) -> np.ndarray:
+    return np.array([getattr(one, name) for one in solved], dtype=np.float64)
+
+
+def check_options(gap: Any, engine: str | None) -> None:
+    if not (isinstance(gap, int | float | np.floating) and 0 <= gap < float("inf")):
+        raise InputError("gap", expected="a finite number ≥ 0", got=repr(gap))
+    if engine is not None and available(engine).name != "cpu":
+        raise EngineError(
+            f"engine {engine!r}",
+            expected="'cpu' for assignment problems",
+            got="an engine without them",
+            remedy="leave engine=None",
+        )
+
+
+def to_numpy(value: Any, what: str) -> np.ndarray:
+    """The numbers as an array over the caller's memory where that is possible; float16 kinds become float32."""
+    if isinstance(value, Tensor):
+        tensor = value.detach().cpu()
+        return (tensor.float() if tensor.dtype in (torch.bfloat16, torch.float16) else tensor).numpy()
+    try:
+        array = np.asarray(value)
+    except ValueError as error:
+        raise InputError(what, expected="an array of numbers", got=str(error)) from error
+    return array.astype(np.float32) if array.dtype == np.float16 else array
+
+
+def like(array: np.ndarray, model: Any) -> Any:
+    """The array as the caller's kind: a tensor on the model's device where that is a tensor."""
+    return torch.from_numpy(array).to(model.device) if isinstance(model, Tensor) else array

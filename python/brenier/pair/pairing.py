@@ -1,0 +1,159 @@
+"""Pairing noise with data: the assignment with the smallest squared distance, whole or class by class."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from brenier.engine import checks
+from brenier.engine.assignment import Assigned, assign_batch
+from brenier.errors import InputError
+from brenier.pair.matrix import check_options, like
+from brenier.pair.result import Pairing, judge
+from brenier.types import Array
+
+PRODUCTS_PER_BLOCK = 1 << 31
+"""Multiply-adds of one block of scores: some 50 ms, so that an interrupt is answered soon."""
+
+ELEMENTS_PER_BLOCK = 1 << 22
+
+
+def pair(
+    data: Array, noise: Array, *, labels: Array | None = None, gap: float = 0.0, engine: str | None = None
+) -> Pairing:
+    """Pair each row of data with one row of noise so that the mean squared distance is smallest.
+
+        permutation = argmin Σ_i ‖data_i − noise_perm(i)‖² = argmax Σ_i ⟨data_i − mean, noise_perm(i)⟩
+
+    (AOT, arXiv 2403.05069, section 3). ``noise[permutation]`` is paired with data, whose order is untouched.
+
+    data : (N, ...) real numbers of any type, flattened to (N, d)
+    noise : (N, ...) floating, of the same d
+    labels : (N,) classes; noise is then exchanged only between rows of one class, by position
+    gap : share of the gain over a random pairing that may be lost, 0 for the exact optimum (arXiv: about 1e-3
+        makes no difference to training)
+    engine : "cpu" or None
+
+    Scores are float32 products of centred data and noise, float64 where either comes in float64 or as 32- or
+    64-bit integers; "exact" is for the scores so rounded. Costs are float64.
+    Returns a Pairing; its permutation is a tensor on noise's device where noise is one, else an array.
+    Raises InputError and EngineError.
+    """
+    started = time.perf_counter()
+    check_options(gap, engine)
+    rows, partners = _flat(data, "data"), _flat(noise, "noise")
+    _check_together(rows, partners)
+    groups = _groups(labels, len(rows))
+    permutation, solved = _solve_groups(rows, partners, groups, gap)
+    proved, status = judge(solved, gap)
+    cost = _mean_distance(rows, partners, permutation)
+    before = _mean_distance(rows, partners, np.arange(len(rows)))
+    return Pairing(like(permutation, noise), cost, before, proved, status, time.perf_counter() - started)
+
+
+def _flat(value: Any, what: str) -> Tensor:
+    tensor = checks.as_tensor(value, what)
+    if tensor.ndim == 0 or tensor.is_complex():
+        raise InputError(
+            what,
+            expected="rows (N, ...) of real numbers",
+            got=f"{str(tensor.dtype).removeprefix('torch.')} of shape {tuple(tensor.shape)}",
+        )
+    if tensor.is_floating_point():
+        checks.require_finite(tensor, what)
+    return tensor.flatten(1) if tensor.ndim > 1 else tensor[:, None]
+
+
+def _check_together(rows: Tensor, partners: Tensor) -> None:
+    if rows.shape != partners.shape:
+        raise InputError(
+            "data and noise",
+            expected="as many rows of the same size",
+            got=f"{tuple(rows.shape)} and {tuple(partners.shape)} after flattening",
+            remedy="draw one noise per row with torch.randn_like(data)",
+        )
+    if rows.device != partners.device:
+        raise InputError(
+            "data and noise",
+            expected="one device",
+            got=f"{rows.device} and {partners.device}",
+            remedy="move one with .to(...)",
+        )
+    if not partners.is_floating_point():
+        raise InputError("noise", expected="floating-point numbers", got=str(partners.dtype))
+
+
+def _groups(labels: Any, count: int) -> list[np.ndarray]:
+    """The positions of each class, ascending; all positions without labels."""
+    if labels is None:
+        return [np.arange(count)] if count else []
+    classes = labels.detach().cpu().numpy() if isinstance(labels, Tensor) else np.asarray(labels)
+    if classes.shape != (count,):
+        raise InputError(
+            "labels", expected=f"shape (N,) = ({count},)", got=str(classes.shape), remedy="pass one class per row"
+        )
+    if classes.dtype.kind == "f" and np.isnan(classes).any():
+        raise InputError("labels", expected="a class for every row", got="NaN")
+    _, numbers = np.unique(classes, return_inverse=True)
+    order = np.argsort(numbers, kind="stable")
+    return np.split(order, np.flatnonzero(np.diff(numbers[order])) + 1) if count else []
+
+
+def _solve_groups(
+    rows: Tensor, partners: Tensor, groups: list[np.ndarray], gap: float
+) -> tuple[np.ndarray, list[Assigned]]:
+    """The permutation of all positions from one assignment per class; no more scores in memory than it takes."""
+    permutation = np.arange(len(rows))
+    solved = []
+    for batch in _batches(groups):
+        answers = assign_batch([_scores(rows, partners, members) for members in batch], gap=gap)
+        for members, answer in zip(batch, answers, strict=True):
+            permutation[members] = members[answer.permutation]
+        solved += answers
+    return permutation, solved
+
+
+def _batches(groups: list[np.ndarray]) -> Iterator[list[np.ndarray]]:
+    """Classes to score and solve at the same time: about as many scores as the largest class has."""
+    limit = max((len(members) for members in groups), default=0) ** 2
+    batch: list[np.ndarray] = []
+    for members in groups:
+        if batch and sum(len(other) ** 2 for other in batch) + len(members) ** 2 > max(limit, 1 << 22):
+            yield batch
+            batch = []
+        batch.append(members)
+    if batch:
+        yield batch
+
+
+def _scores(rows: Tensor, partners: Tensor, members: np.ndarray) -> np.ndarray:
+    """⟨data_i − mean, noise_j⟩ over the members of a class, in blocks of rows."""
+    index = torch.from_numpy(members).to(rows.device)
+    dtype = _score_type(rows, partners)
+    x, z = rows[index].to(dtype), partners[index].to(dtype)
+    x -= x.mean(dim=0, dtype=torch.float64).to(dtype)
+    out = torch.empty(len(x), len(z), dtype=dtype)
+    step = max(1, PRODUCTS_PER_BLOCK // max(1, z.numel()))
+    for lo in range(0, len(x), step):
+        out[lo : lo + step] = x[lo : lo + step] @ z.T
+    return out.numpy()
+
+
+def _score_type(rows: Tensor, partners: Tensor) -> torch.dtype:
+    wide = (torch.float64, torch.int64, torch.int32)
+    return torch.float64 if rows.dtype in wide or partners.dtype in wide else torch.float32
+
+
+def _mean_distance(rows: Tensor, partners: Tensor, permutation: np.ndarray) -> float:
+    """Mean of ‖data_i − noise_perm(i)‖² in float64, in blocks; 0 for no rows."""
+    total = 0.0
+    step = max(1, ELEMENTS_PER_BLOCK // max(1, rows.shape[1]))
+    for lo in range(0, len(rows), step):
+        chosen = torch.from_numpy(permutation[lo : lo + step]).to(partners.device)
+        total += (rows[lo : lo + step].double() - partners[chosen].double()).square().sum().item()
+    return total / max(1, len(rows))

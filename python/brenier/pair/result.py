@@ -1,0 +1,66 @@
+"""What a pairing is, and the one function that says how good it is."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import Enum
+from typing import Any
+
+from brenier.engine.assignment import Assigned
+
+
+class PairingStatus(Enum):
+    """How a solve ended; the value is the sentence to print."""
+
+    OPTIMAL = "optimal: the dual bound proves that no permutation is better, up to float64 rounding"
+    OPTIMAL_BY_PATHS = "optimal by the dual bound, up to rounding; bidding stalled and augmenting paths finished"
+    WITHIN_GAP = "stopped within the gap asked for, proved by the dual bound; a better permutation may exist"
+    UNPROVED = "all rows are matched, but rounding leaves a larger gap than asked for: rescale the scores"
+
+
+@dataclass(frozen=True)
+class Pairing:
+    """Which noise goes with which row of data, one to one.
+
+    permutation : (N,) int64, the noise given to each row of data; (B, n) for a batch of score matrices
+    cost, cost_before : mean squared distance of the pairs (solve_assignment: total score), and that of the
+        given order; per matrix (B,) for a batch
+    gap : at most this share of the gain over a random permutation is lost (the worst of a batch); 0 when optimal
+    status : a PairingStatus
+    seconds : wall time of the call
+    """
+
+    permutation: Any
+    cost: Any
+    cost_before: Any
+    gap: float
+    status: PairingStatus
+    seconds: float
+
+    @classmethod
+    def optimal(cls, permutation: Any, cost: float, cost_before: float, seconds: float) -> Pairing:
+        """A proved optimum; fills the record at once, because one guarded field after the other takes longer
+        than solving a small problem."""
+        made = object.__new__(cls)
+        made.__dict__.update(
+            permutation=permutation,
+            cost=cost,
+            cost_before=cost_before,
+            gap=0.0,
+            status=OPTIMAL,
+            seconds=seconds,
+        )
+        return made
+
+
+OPTIMAL = PairingStatus.OPTIMAL
+
+
+def judge(solved: Sequence[Assigned], gap: float) -> tuple[float, PairingStatus]:
+    """The gap proved for independent problems together, and the status that it earns."""
+    if all(one.excess <= one.rounding for one in solved):
+        stalled = any(one.stalled for one in solved)
+        return 0.0, PairingStatus.OPTIMAL_BY_PATHS if stalled else PairingStatus.OPTIMAL
+    proved = max(one.excess / one.gain for one in solved if one.excess > one.rounding)
+    return proved, PairingStatus.WITHIN_GAP if proved <= gap else PairingStatus.UNPROVED
