@@ -32,7 +32,7 @@ from brenier.cli.common import FILE, command, emit, note, reading
 @reading
 def sample(network: Path, out: Path, as_json: bool, quiet: bool, **options: Any) -> None:
     """Draw samples from NETWORK with Heun's method, from noise or, with a potential, by DPM-OT."""
-    from brenier.report.steps import sample_file
+    from brenier.report.training import sample_file
 
     record = sample_file(network, out, progress=not quiet, say=note, **options)
     emit(as_json, record, record["summary"])

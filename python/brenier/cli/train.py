@@ -40,7 +40,7 @@ def train(images: Path, out: Path, as_json: bool, quiet: bool, **options: Any) -
 
     The file holds weights and JSON metadata, no code. A record of the run is written beside it (.json).
     """
-    from brenier.report.steps import train_file
+    from brenier.report.training import train_file
 
     record = train_file(images, out, progress=not quiet, say=note, **options)
     emit(as_json, record, record["summary"])
