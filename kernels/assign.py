@@ -34,6 +34,7 @@ import triton
 import triton.language as tl
 
 MOST_SPLITS = 64
+SIZES = ["rows", "targets", "splits", "pairs"]  # another batch size is no reason to compile again
 PROCESSORS = {(8, 0): 108, (8, 6): 84, (8, 9): 142, (9, 0): 132, (10, 0): 148, (12, 0): 170}
 
 
@@ -104,7 +105,7 @@ def score_tile(
     return score + tl.load(bias + target, mask=target_inside, other=float("-inf"))[None, :]
 
 
-@triton.jit
+@triton.jit(do_not_specialize=SIZES)
 def best_tiles(
     x, y, bias, best_out, winner_out, rows, targets, depth,
     x_row_stride, x_depth_stride, y_row_stride, y_depth_stride, x_scale, y_scale, splits,
@@ -135,7 +136,7 @@ def best_tiles(
     tl.store(winner_out + row * splits + split, winner, mask=row_inside)
 
 
-@triton.jit
+@triton.jit(do_not_specialize=SIZES)
 def list_tiles(
     x, y, bias, row_list, threshold, starts, counts, indices, rows, targets, depth,
     x_row_stride, x_depth_stride, y_row_stride, y_depth_stride, x_scale, y_scale, splits, FILL: tl.constexpr,
@@ -176,7 +177,7 @@ def list_tiles(
         tl.store(counts + part, found, mask=row_inside)
 
 
-@triton.jit
+@triton.jit(do_not_specialize=SIZES)
 def pair_scores(
     x, y, h, pair_row, pair_target, out, pairs, depth,
     x_row_stride, x_depth_stride, y_row_stride, y_depth_stride, BLOCK_PAIRS: tl.constexpr,

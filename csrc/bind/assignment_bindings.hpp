@@ -1,7 +1,9 @@
 // Linear assignment for Python: pointers in, status out; the handle keeps the state between steps.
 #pragma once
+#include <pybind11/numpy.h>
 #include <pybind11/pybind11.h>
 
+#include <cstdlib>
 #include <string>
 
 #include "cpu/assignment/assignment.hpp"
@@ -35,6 +37,52 @@ inline std::unique_ptr<Handle> open_assignment(uintptr_t scores, bool is_float32
     return handle->solver ? std::move(handle) : nullptr;  // None: no such instruction set here
 }
 
+// A view of an array for as long as it is looked at.
+struct Borrowed {
+    Py_buffer view{};
+    bool held;
+    explicit Borrowed(PyObject* object) : held(PyObject_GetBuffer(object, &view, PyBUF_FORMAT | PyBUF_STRIDES) == 0) {
+        if (!held) PyErr_Clear();
+    }
+    ~Borrowed() {
+        if (held) PyBuffer_Release(&view);
+    }
+    bool has_format(char letter) const { return view.format[0] == letter && view.format[1] == 0; }
+    bool small_square_of_floats() const {
+        return held && view.ndim == 2 && view.shape[0] == view.shape[1] && view.shape[0] > 0 &&
+               view.shape[0] <= 128 && (has_format('d') || has_format('f')) &&
+               view.strides[0] % view.itemsize == 0 && view.strides[1] % view.itemsize == 0;
+    }
+};
+
+// The whole of a small problem in one call, where Python's validation would take longer than the solution:
+// (permutation, total, identity total), or None for whatever needs a second look.
+inline py::object assign_small(py::handle scores, bool maximize) {
+    const Borrowed matrix(scores.ptr());
+    if (!matrix.small_square_of_floats() || std::getenv("BRENIER_CPU_BODY")) return py::none();
+    const Py_buffer& view = matrix.view;
+    const int64_t n = view.shape[0], item = view.itemsize;
+    const Problem problem{view.buf, item == 4, n, view.strides[0] / item, view.strides[1] / item, maximize, 0, -1};
+    py::array_t<int64_t> permutation(n);
+    int64_t* const columns = permutation.mutable_data();
+    double duals[256];
+    Outcome out{};
+    auto solve = [&] {
+        const std::unique_ptr<Assignment> solver = make(problem, "");
+        if (solver->step(INT64_MAX) != Status::done) return false;
+        out = solver->write(columns, duals, duals + n);
+        return out.excess <= out.rounding;
+    };
+    bool optimal;
+    if (n < 32) {
+        optimal = solve();
+    } else {
+        py::gil_scoped_release unlocked;
+        optimal = solve();
+    }
+    return optimal ? py::object(py::make_tuple(permutation, out.total, out.identity_total)) : py::none();
+}
+
 inline py::list instruction_sets() {
     py::list names;
     for (int i = 0; available_instruction_set(i); ++i) names.append(available_instruction_set(i));
@@ -56,6 +104,7 @@ inline void register_assignment(py::module_& module) {
     module.def("open_assignment", &open_assignment, py::arg("scores"), py::arg("is_float32"), py::arg("size"),
                py::arg("row_stride"), py::arg("column_stride"), py::arg("maximize"), py::arg("gap") = 0.0,
                py::arg("bid_from") = -1, py::arg("instruction_set") = "");
+    module.def("assign_small", &assign_small, "(permutation, total, identity total) of a small matrix, or None.");
     module.def("assignment_instruction_sets", &instruction_sets);
 }
 

@@ -1,4 +1,4 @@
-"""The Triton kernels in the interpreter (TRITON_INTERPRET=1, from tests/conftest.py) against the reference."""
+"""The Triton kernels in the interpreter (TRITON_INTERPRET=1, tests/conftest.py) against the reference."""
 
 import importlib.util
 

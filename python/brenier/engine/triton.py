@@ -185,7 +185,8 @@ class Filter:
             size = self.config.block_pairs
             kernels().pair_scores[(-(-len(rows) // size),)](
                 self.x, self.y.values, self.h, rows, targets, out, len(rows), self.x.shape[1],
-                *self.x.stride(), *self.y.values.stride(), BLOCK_PAIRS=size, num_warps=4, enable_fp_fusion=True,
+                *self.x.stride(), *self.y.values.stride(),
+                BLOCK_PAIRS=size, num_warps=4, enable_fp_fusion=True,
             )  # fmt: skip
         return out
 
