@@ -107,7 +107,7 @@ def test_the_record_says_where_and_how_it_was_made(record: dict) -> None:
     assert record["settings"]["quick"] is True
     assert record["versions"].keys() >= {"brenier", "python", "torch", "numpy"}
     assert record["machine"].keys() >= {"processor", "cores", "memory"}
-    assert len(record["seconds"]) == 4
+    assert len(record["seconds"]) == 5
     assert [fit["n"] for fit in record["fits"].values()] == [record["data"]["train"]] * 2
 
 

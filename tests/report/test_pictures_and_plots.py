@@ -15,7 +15,7 @@ def test_a_grid_shows_each_image_enlarged_in_reading_order() -> None:
     images = torch.linspace(-1, 1, 3)[:, None].repeat(1, 64)
     sheet = grid(images, (1, 8, 8), columns=2)
     assert sheet.shape == (2 * 40 + 3, 2 * 40 + 3)
-    assert (sheet[0, 0], sheet[0, 43], sheet[43, 0], sheet[43, 43]) == (0, 128, 255, 255)
+    assert (sheet[0, 0], sheet[0, 43], sheet[43, 0], sheet[43, 43]) == (0, 128, 255, 128)
     assert (sheet[:40, :40] == 0).all()
 
 

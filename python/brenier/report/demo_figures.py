@@ -9,6 +9,7 @@ from torch import Tensor
 
 from brenier.data.digits import IMAGE_SHAPE
 from brenier.report.demo_stages import Data, Drawn, Fitted
+from brenier.report.demo_words import middle, named
 from brenier.report.page import Picture
 from brenier.report.pictures import grid
 from brenier.report.plots import Chart, Line, svg
@@ -17,7 +18,8 @@ from brenier.report.strips import strips
 from brenier.report.tables import NETWORKS, method_name
 
 SHOWN, COLUMNS = 24, 8
-LOOKS = {"independent": ("blue", "o"), "aot": ("orange", "s")}
+INKS = {"independent": "blue", "aot": "orange"}
+LOOKS = (("-", "o"), ("--", "s"), (":", "^"), ("-.", "v"))  # line and marker, by sampler
 FIT_COLOURS = ("green", "purple", "red")
 
 
@@ -28,7 +30,8 @@ def pictures(
     charts = {
         "fit": (
             fit_chart(record),
-            "χ² while fitting, against noises per target. Points: independent checks.",
+            "χ² while fitting, against noises per target. Lines are running estimates with noise of their own; "
+            "points are independent checks with their standard errors.",
         ),
         "features": (
             quality_chart(record, "frechet_features", "Fréchet distance, features"),
@@ -49,7 +52,7 @@ def pictures(
         ),
     }
     found = {name: Picture(name, caption, svg=svg(chart)) for name, (chart, caption) in charts.items()}
-    return found | grids(data, drawn) | {"trace": trace(data, drawn, fits)}
+    return found | grids(record, data, drawn) | {"trace": trace(data, drawn, fits)}
 
 
 def fit_chart(record: dict[str, Any]) -> Chart:
@@ -84,15 +87,14 @@ def quality_chart(record: dict[str, Any], figure: str, label: str, *, from_zero:
     series: dict[tuple[str, str], list[dict[str, Any]]] = {}
     for row in record["rows"]:
         series.setdefault((method_name(row), row["network"]), []).append(row)
-    styles = dict(zip(dict.fromkeys(name for name, _ in series), ("-", "--", ":", "-."), strict=False))
+    looks = dict(zip(dict.fromkeys(name for name, _ in series), LOOKS, strict=False))
     lines = [
         Line(
             f"{name}, {NETWORKS[network]}",
             [row["evaluations"] for row in rows],
             [row[figure] for row in rows],
-            LOOKS[network][0],
-            styles[name],
-            LOOKS[network][1],
+            INKS[network],
+            *looks[name],
         )
         for (name, network), rows in series.items()
     ]
@@ -104,7 +106,7 @@ def quality_chart(record: dict[str, Any], figure: str, label: str, *, from_zero:
 
 def curvature_chart(record: dict[str, Any]) -> Chart:
     lines = [
-        Line(NETWORKS[name], one["curvature_sigmas"][:-1], one["curvature_per_step"], LOOKS[name][0])
+        Line(NETWORKS[name], one["curvature_sigmas"][:-1], one["curvature_per_step"], INKS[name])
         for name, one in record["training"].items()
     ]
     return Chart(
@@ -112,16 +114,17 @@ def curvature_chart(record: dict[str, Any]) -> Chart:
     )
 
 
-def grids(data: Data, drawn: list[Drawn]) -> dict[str, Picture]:
-    """Samples of every method at the fewest evaluations, beside real images."""
-    few = min(one.evaluations for one in drawn)
-    found = {"grid held-out": sheet("grid held-out", "held-out images", data.held_out.images)}
-    for one in drawn:
-        if one.evaluations == few:
-            row = {"method": one.method, "last_steps": one.last_steps}
-            title = f"{method_name(row)}, {NETWORKS[one.network]}, {few} evaluations"
-            found[f"grid {title}"] = sheet(f"grid {title}", title, one.samples)
+def grids(record: dict[str, Any], data: Data, drawn: list[Drawn]) -> dict[str, Picture]:
+    """Samples of every method at the middle number of evaluations, beside real images."""
+    found = {"grid real": sheet("grid real", "Held-out images", data.held_out.images)}
+    for one in at_middle(record, drawn):
+        title = f"{named(vars(one))}, {one.evaluations} evaluations"
+        found[f"grid {title}"] = sheet(f"grid {title}", title[0].upper() + title[1:], one.samples)
     return found
+
+
+def at_middle(record: dict[str, Any], drawn: list[Drawn]) -> list[Drawn]:
+    return [one for one in drawn if one.evaluations == middle(record)]
 
 
 def sheet(name: str, title: str, images: Tensor) -> Picture:
@@ -150,14 +153,9 @@ def nearest(samples: Tensor, images: Tensor) -> Tensor:
 
 def readme_pictures(record: dict[str, Any], data: Data, drawn: list[Drawn]) -> dict[str, bytes]:
     """Files beside the page: the strips of samples, the quality curves and the fit, on white."""
-    few = min(one.evaluations for one in drawn)
     rows = [("held-out images", data.held_out.images)]
-    rows += [
-        (f"{method_name(vars(one))}, {NETWORKS[one.network]}", one.samples)
-        for one in drawn
-        if one.evaluations == few
-    ]
-    title = f"{few} evaluations of the network, the same noise in every column"
+    rows += [(named(vars(one)), one.samples) for one in at_middle(record, drawn)]
+    title = f"{middle(record)} evaluations of the network, the same noise in every column"
     return {
         "samples.png": strips(rows, IMAGE_SHAPE, title),
         "quality.png": chart_png(quality_chart(record, "frechet_features", "Fréchet distance, features")),

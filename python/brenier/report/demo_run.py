@@ -9,10 +9,11 @@ from typing import Any
 from brenier.data.atomic import require_folder, write_bytes, write_text
 from brenier.errors import require_package
 from brenier.report import demo_figures, demo_stages, page
-from brenier.report.demo_settings import settings_for
+from brenier.report.demo_settings import DemoSettings, settings_for
 from brenier.report.demo_stages import Clock, Data, Drawn, Fitted
 from brenier.report.demo_words import headline
 from brenier.report.record import new_record, plain, write_record
+from brenier.solve.single_thread import single_threaded
 
 NEEDED = ("sklearn", "scipy", "matplotlib", "jinja2", "PIL")
 
@@ -28,11 +29,20 @@ def run_demo(
     for package in NEEDED:
         require_package(package, "report")
     folder = require_folder(out)
-    settings = settings_for(seed, quick)
+    # networks this small gain nothing from threads, and the figures do not depend on the number of cores
+    with single_threaded():
+        record, data, drawn, fits = run_stages(settings_for(seed, quick), quick, progress)
+    write_all(folder, record, data, drawn, fits)
+    return record
+
+
+def run_stages(
+    settings: DemoSettings, quick: bool, progress: bool
+) -> tuple[dict[str, Any], Data, list[Drawn], list[Fitted]]:
+    """The record, and what its pictures are made from."""
     clock, record = Clock(), new_record("demo", {**vars(settings), "quick": quick})
     data = demo_stages.prepare_data(settings)
-    record["data"] = describe(data)
-    record["real"] = demo_stages.real_figures(data, settings)
+    record |= {"data": describe(data), "real": demo_stages.real_figures(data, settings)}
     clock.lap("data and classifier")
     trained = demo_stages.train_networks(data, settings, progress)
     record["training"] = demo_stages.training_figures(trained, settings, record["data"]["dim"])
@@ -41,17 +51,13 @@ def run_demo(
     record["fits"] = {str(fitted.last_steps): fitted.numbers for fitted in fits}
     clock.lap("fitting potentials")
     networks = {name: result.denoiser for name, result in trained.items()}
-    drawn, rows = [], []
-    for one in demo_stages.draw_all(networks, fits, settings, progress):
-        drawn.append(one)
-        rows.append(demo_stages.measure(one, data, settings))
-    record["rows"] = rows
-    clock.lap("sampling and measuring")
+    drawn = list(demo_stages.draw_all(networks, fits, settings, progress))
+    clock.lap("sampling")
+    record["rows"] = demo_stages.measure_all(drawn, data, settings, progress)
+    clock.lap("measuring")
     record["seconds"] = clock.seconds
     record["summary"] = headline(record)
-    record = plain(record)
-    write_all(folder, record, data, drawn, fits)
-    return record
+    return plain(record), data, drawn, fits
 
 
 def describe(data: Data) -> dict[str, Any]:
@@ -60,6 +66,7 @@ def describe(data: Data) -> dict[str, Any]:
         "train": len(data.train),
         "held_out": len(data.held_out),
         "dim": data.train.images.shape[1],
+        "spread": float(data.train.images.std(correction=0)),
         "classifier": data.classifier.name,
         "classifier_accuracy": data.classifier.accuracy,
     }

@@ -17,7 +17,11 @@ class DemoSettings:
     batch: int = 128
     pool: int = 512  # pairs per assignment (AOT)
     learning_rate: float = 2e-3
-    schedule_steps: int = 18  # of the full schedule, σ from 80 to 0.002, ρ = 7
+    P_mean: float = -0.6  # ln σ in training; EDM's -1.2 and 1.2 are for data of standard deviation 0.5
+    P_std: float = 1.4
+    sigma_max: float = 20.0  # where these levels still train the network; 8 x 8 pixels drown well below
+    sigma_min: float = 0.002
+    schedule_steps: int = 18  # of the full schedule, ρ = 7
     last_steps: tuple[int, ...] = (5, 10)  # M: DPM-OT starts at the level with M steps to go
     heun_steps: tuple[int, ...] = (3, 5, 9)  # 5, 9 and 17 evaluations
     tol: float = 0.05  # χ² of the potentials

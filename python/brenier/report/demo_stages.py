@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 import warnings
 from collections.abc import Iterator
@@ -41,7 +42,6 @@ from brenier.report.fitting import fit_numbers
 from brenier.report.record import plain
 
 COUPLINGS: tuple[CouplingName, ...] = ("independent", "aot")
-SIGMA_MAX = 80.0
 CHECK_SEED, SAMPLE_SEED, CURVATURE_SEED = 101, 202, 303  # added to the seed: noise that nothing else uses
 
 
@@ -73,8 +73,7 @@ class Drawn:
     last_steps: int | None  # M
     evaluations: int
     samples: Tensor
-    targets: Tensor | None  # the images that DPM-OT's latents are noised versions of
-    starts: Tensor | None
+    starts: Tensor | None  # the latents that DPM-OT began from
 
 
 def prepare_data(settings: DemoSettings) -> Data:
@@ -106,6 +105,8 @@ def train_networks(data: Data, settings: DemoSettings, progress: bool) -> dict[s
             batch=settings.batch,
             pool=settings.pool,
             lr=settings.learning_rate,
+            P_mean=settings.P_mean,
+            P_std=settings.P_std,
             seed=settings.seed,
             progress=progress,
         )
@@ -119,8 +120,11 @@ def training_figures(results: dict[str, TrainResult], settings: DemoSettings, di
 
 
 def one_training(result: TrainResult, settings: DemoSettings, dim: int) -> dict[str, Any]:
-    start = SIGMA_MAX * draw(settings.seed + CURVATURE_SEED, settings.curvature_samples, dim)
-    bent = curvature(result.denoiser, start)
+    start = settings.sigma_max * draw(settings.seed + CURVATURE_SEED, settings.curvature_samples, dim)
+    grid = torch.logspace(
+        math.log10(settings.sigma_max), math.log10(settings.sigma_min), 65, dtype=torch.float64
+    )
+    bent = curvature(result.denoiser, start, grid)
     means = [float(part.mean()) for part in result.losses.chunk(min(64, len(result.losses)))]
     found: dict[str, Any] = plain(
         {
@@ -137,7 +141,12 @@ def one_training(result: TrainResult, settings: DemoSettings, dim: int) -> dict[
 
 def start_level(settings: DemoSettings, last_steps: int) -> float:
     """σ_M: the level of the full schedule with M steps to go."""
-    return float(edm_sigmas(settings.schedule_steps)[-(last_steps + 1)])
+    return float(schedule(settings, settings.schedule_steps)[-(last_steps + 1)])
+
+
+def schedule(settings: DemoSettings, steps: int, start: float | None = None) -> Tensor:
+    """EDM's levels from the start, by default σ_max, to σ_min and 0."""
+    return edm_sigmas(steps, settings.sigma_min, settings.sigma_max if start is None else start)
 
 
 def fit_potentials(data: Data, settings: DemoSettings, progress: bool) -> list[Fitted]:
@@ -191,8 +200,10 @@ def draw_all(
         for name in networks
         for steps in steps_for(fitted, settings)
     ]
-    for name, fitted, steps in tqdm(jobs, "sampling and measuring", disable=not progress, leave=False):
-        yield draw_one(name, networks[name], fitted, steps, noise)
+    for name, fitted, steps in tqdm(jobs, "sampling", disable=not progress, leave=False):
+        # ρ-spacing from σ_M down: with steps = M these are the last M steps of the full schedule
+        sigmas = schedule(settings, steps, None if fitted is None else fitted.latents.sigma)
+        yield draw_one(name, networks[name], fitted, sigmas, noise)
 
 
 def steps_for(fitted: Fitted | None, settings: DemoSettings) -> tuple[int, ...]:
@@ -201,15 +212,23 @@ def steps_for(fitted: Fitted | None, settings: DemoSettings) -> tuple[int, ...]:
     return tuple(sorted({*settings.heun_steps, *own}))
 
 
-def draw_one(name: str, network: EDMPrecond, fitted: Fitted | None, steps: int, noise: Tensor) -> Drawn:
+def draw_one(name: str, network: EDMPrecond, fitted: Fitted | None, sigmas: Tensor, noise: Tensor) -> Drawn:
+    """Samples of one row; sigmas start where the method starts."""
+    steps = len(sigmas) - 1
     if fitted is None:
-        samples = sample_heun(network, SIGMA_MAX * noise, edm_sigmas(steps))
-        return Drawn("heun", name, None, evaluations(steps), samples, None, None)
-    # ρ-spacing from σ_M down: with steps = M these are the last M steps of the full schedule
-    sigmas = edm_sigmas(steps, sigma_max=fitted.latents.sigma)
+        samples = sample_heun(network, float(sigmas[0]) * noise, sigmas)
+        return Drawn("heun", name, None, evaluations(steps), samples, None)
     drawn = sample_dpm_ot(network, fitted.potential, noise, sigmas, steps, latents=fitted.latents)
-    targets = fitted.latents.clean(drawn.indices)
-    return Drawn("dpm_ot", name, fitted.last_steps, evaluations(steps), drawn.samples, targets, drawn.starts)
+    return Drawn("dpm_ot", name, fitted.last_steps, evaluations(steps), drawn.samples, drawn.starts)
+
+
+def measure_all(
+    drawn: list[Drawn], data: Data, settings: DemoSettings, progress: bool
+) -> list[dict[str, Any]]:
+    """The rows of the table."""
+    return [
+        measure(one, data, settings) for one in tqdm(drawn, "measuring", disable=not progress, leave=False)
+    ]
 
 
 def measure(drawn: Drawn, data: Data, settings: DemoSettings) -> dict[str, Any]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from brenier.report.tables import NETWORKS
+from brenier.report.tables import NETWORKS, method_name
 
 Row = dict[str, Any]
 
@@ -18,59 +18,74 @@ def best(rows: list[Row], figure: str = "frechet_features") -> Row:
     return min(rows, key=lambda row: row[figure])
 
 
+def middle(record: dict[str, Any]) -> int:
+    """The evaluations that pictures and headlines compare at: the middle one tried."""
+    steps = record["settings"]["heun_steps"]
+    return int(2 * steps[len(steps) // 2] - 1)
+
+
+def named(row: Row) -> str:
+    return f"{method_name(row)}, {NETWORKS[row['network']]}"
+
+
+def measured(fit: Row) -> str:
+    """χ² on noise that the fit did not use."""
+    return f"{fit['marginal_error']['chi_square']:.3f} ± {fit['marginal_error']['stderr']:.3f}"
+
+
 def headline(record: dict[str, Any]) -> str:
     """A few lines for the terminal and the README."""
-    few = record["settings"]["heun_steps"][0] * 2 - 1
-    plain = {row["network"]: row for row in pick(record, "heun", evaluations=few)}
-    lines = [f"Fréchet distance of features at {few} evaluations ({record['settings']['samples']} samples):"]
-    lines += [f"  plain Heun, {NETWORKS[name]}: {row['frechet_features']:.2f}" for name, row in plain.items()]
-    for row in pick(record, "dpm_ot", evaluations=few, network="independent"):
-        lines.append(
-            f"  DPM-OT, M = {row['last_steps']}, EDM: {row['frechet_features']:.2f}, and "
-            f"{row['share_closer']:.0%} of its "
-            f"samples lie closer to a training image than 95% of held-out images do"
-        )
-    lines.append(f"  training images themselves: {record['real']['frechet_features']:.2f}")
-    for steps, fit in record["fits"].items():
-        lines.append(
-            f"potential at M = {steps} (σ = {fit['sigma']:.3g}): "
-            f"{'converged' if fit['converged'] else 'NOT converged'}, "
-            f"χ² = {fit['error']:.3f} ± {fit['error_stderr']:.3f} after {fit['samples'] / fit['n']:.0f} "
-            "samples per target"
-        )
+    count, fits = middle(record), record["fits"]
+    rows = [row for row in record["rows"] if row["evaluations"] == count]
+    lines = [
+        f"Fréchet distance of features at {count} evaluations, share closer to a training image than expected:"
+    ]
+    lines += [f"  {named(row):28} {row['frechet_features']:7.2f}  {row['share_closer']:4.0%}" for row in rows]
+    real = record["real"]
+    lines.append(
+        f"  {'training images themselves':28} {real['frechet_features']:7.2f}  {real['share_closer']:4.0%}"
+    )
+    lines += [
+        f"potential at M = {steps} (σ = {fit['sigma']:.3g}): {'converged' if fit['converged'] else 'NOT converged'}, "
+        f"{fit['samples'] / fit['n']:.0f} noises per target, {fit['seconds']:.1f} s, χ² = {measured(fit)}"
+        for steps, fit in fits.items()
+    ]
     lines.append(f"{sum(record['seconds'].values()):.0f} s in all")
     return "\n".join(lines)
 
 
 def cards(record: dict[str, Any]) -> list[tuple[str, str, str]]:
     """The figures at the top of the page: value, what it is, beside what."""
-    few = record["settings"]["heun_steps"][0] * 2 - 1
-    edm, aot = (pick(record, "heun", network=name, evaluations=few)[0] for name in ("independent", "aot"))
-    last, first = str(record["settings"]["last_steps"][0]), record["settings"]["last_steps"][-1]
-    fit = record["fits"][last]
-    ot = pick(record, "dpm_ot", network="independent", last_steps=int(last), evaluations=few)[0]
-    late = pick(record, "dpm_ot", network="independent", last_steps=first, evaluations=few)[0]
+    count = middle(record)
+    edm, aot = (pick(record, "heun", network=name, evaluations=count)[0] for name in ("independent", "aot"))
+    near, far = record["settings"]["last_steps"][0], record["settings"]["last_steps"][-1]
+    few = 2 * record["settings"]["heun_steps"][0] - 1
+    late, early = (
+        pick(record, "dpm_ot", network="independent", last_steps=m, evaluations=few)[0] for m in (near, far)
+    )
+    fit = record["fits"][str(far)]
     return [
         (
             f"{edm['frechet_features']:.1f} → {aot['frechet_features']:.1f}",
-            f"Fréchet distance at {few} evaluations: EDM, then EDM trained on AOT pairs",
+            f"Fréchet distance at {count} evaluations: EDM, then EDM trained on AOT pairs",
             f"{record['real']['frechet_features']:.1f} for real images",
         ),
         (
-            f"{ot['frechet_features']:.1f}",
-            f"Fréchet distance of DPM-OT at M = {last}, {few} evaluations",
-            f"{ot['share_closer']:.0%} of its samples are near-copies by the measure below; "
-            f"{late['share_closer']:.0%} at M = {first}",
+            f"{early['frechet_features']:.1f}",
+            f"Fréchet distance of DPM-OT at {few} evaluations, M = {far}",
+            f"{early['share_closer']:.0%} of its samples are close to stored images; "
+            f"{late['share_closer']:.0%} at M = {near}",
         ),
         (
-            f"{100 * max(fit['error'], 0) ** 0.5:.0f}%",
-            f"error of the map's cell masses, root mean square (M = {last})",
-            f"{fit['samples'] / fit['n']:.0f} noises per target, {fit['seconds']:.1f} s",
+            f"χ² = {fit['marginal_error']['chi_square']:.3f}",
+            "error of the map's cell masses, squared and relative",
+            f"± {fit['marginal_error']['stderr']:.3f}, after {fit['samples'] / fit['n']:.0f} noises per target, "
+            f"{fit['seconds']:.1f} s",
         ),
         (
             f"{sum(record['seconds'].values()):.0f} s",
             "for everything on this page",
-            f"{record['machine']['cores']} cores, {record['data']['train']} training images",
+            f"one thread, {record['data']['train']} training images",
         ),
     ]
 
@@ -90,16 +105,12 @@ def all_words(record: dict[str, Any]) -> dict[str, list[str]]:
 def setting(record: dict[str, Any]) -> list[str]:
     data, settings = record["data"], record["settings"]
     words = [
-        f"{data['train'] + data['held_out']} {data['name']}: {data['train']} to train on, {data['held_out']} "
-        "held out. "
-        f"Two copies of one small network were trained for {settings['train_steps']} steps of "
-        f"{settings['batch']} images; "
-        "one saw independent noise (EDM), the other noise that was re-ordered within pools of "
-        f"{settings['pool']} to lie "
-        f"closest to its images (AOT).",
-        f"Features come from our own classifier, a {data['classifier']}. Distances between such features are "
-        "not FID and "
-        f"compare with no published figure.",
+        f"{data['train'] + data['held_out']} {data['name']}: {data['train']} to train on, {data['held_out']} held "
+        f"out. Two copies of one small network were trained for {settings['train_steps']} steps of "
+        f"{settings['batch']} images; one saw independent noise (EDM), the other noise that was re-ordered within "
+        f"pools of {settings['pool']} to lie closest to its images (AOT).",
+        f"Features come from our own classifier, a {data['classifier']}. Distances between such features are not "
+        f"FID and compare with no published figure.",
     ]
     if settings["quick"]:
         words.append(
@@ -111,24 +122,18 @@ def setting(record: dict[str, Any]) -> list[str]:
 def fitting(record: dict[str, Any]) -> list[str]:
     """The potentials: what χ² is, what was reached, what the floor says."""
     words = [
-        "A potential gives every target a cell of noise that is sent to it. χ² compares the cells' masses "
-        "with those "
-        "wanted, 1/n each; it is 0 in mean at the optimum, and its square root is the relative error of a "
-        "mass. The dashed "
-        "line n/N is what counting winners among N noises can reach."
+        "A potential gives every target a cell of noise that is sent to it. χ² compares the masses of the cells "
+        "with those wanted, 1/n each; it is 0 in mean at the optimum, and its square root is the relative error of "
+        "a mass. The dashed line n/N is what counting winners among N noises can reach."
     ]
     for steps, fit in record["fits"].items():
         state = "converged" if fit["converged"] else "did not converge"
-        ratio = fit["error"] * fit["samples"] / fit["n"]
+        again = fit["marginal_error"]
         words.append(
             f"M = {steps}: the fit {state} after {fit['samples'] / fit['n']:.0f} noises per target in "
-            f"{fit['seconds']:.1f} s, with χ² = {fit['error']:.4f} ± {fit['error_stderr']:.4f}, "
-            f"{ratio:.2f} times the floor. Measured again on {fit['marginal_error']['samples']} other "
-            "noises: "
-            f"{fit['marginal_error']['chi_square']:.4f} ± {fit['marginal_error']['stderr']:.4f}. The map "
-            "moves noise by "
-            f"{fit['cost']:.1f} in mean square; sending it to a target at random would cost "
-            f"{fit['cost_unpaired']:.1f}."
+            f"{fit['seconds']:.1f} s. On {again['samples']} noises that it did not use, χ² is {measured(fit)}, "
+            f"{again['chi_square'] * fit['samples'] / fit['n']:.2f} times the floor. The map moves noise by "
+            f"{fit['cost']:.1f} in mean square; targets drawn at random would cost {fit['cost_unpaired']:.1f}."
         )
     return words
 
@@ -141,20 +146,35 @@ def quality(record: dict[str, Any]) -> list[str]:
         edm, aot = (
             pick(record, "heun", network=name, evaluations=count)[0] for name in ("independent", "aot")
         )
-        winner = "lower" if aot["frechet_features"] < edm["frechet_features"] else "higher"
+        order = "lower" if aot["frechet_features"] < edm["frechet_features"] else "higher"
         words.append(
-            f"At {count} evaluations plain Heun scores {edm['frechet_features']:.2f} with EDM and "
-            f"{aot['frechet_features']:.2f}, which is {winner}, with AOT; mode mixture is "
-            f"{edm['mode_mixture']:.1%} and "
-            f"{aot['mode_mixture']:.1%} (held-out images: {record['real']['held_out_mode_mixture']:.1%})."
+            f"Plain Heun at {count} evaluations: {edm['frechet_features']:.2f} with EDM, {aot['frechet_features']:.2f} "
+            f"with AOT ({order}). Mode mixture: {edm['mode_mixture']:.1%} and {aot['mode_mixture']:.1%}, against "
+            f"{record['real']['held_out_mode_mixture']:.1%} for held-out images."
         )
+    return [*words, lowest(record), mismatch(record)]
+
+
+def lowest(record: dict[str, Any]) -> str:
     found = best(pick(record, "dpm_ot"))
-    words.append(
+    return (
         f"The lowest distance of DPM-OT is {found['frechet_features']:.2f}, at M = {found['last_steps']} and "
-        f"{found['evaluations']} evaluations with {NETWORKS[found['network']]}. Read it together with "
-        "memorisation, below."
+        f"{found['evaluations']} evaluations with {NETWORKS[found['network']]}; {found['share_closer']:.0%} of those "
+        f"samples lie close to a stored image. Read quality together with memorisation, below."
     )
-    return words
+
+
+def mismatch(record: dict[str, Any]) -> str:
+    """DPM-OT starts from independently noised images, which an AOT network was not trained on."""
+    far = record["settings"]["last_steps"][-1]
+    edm, aot = (
+        pick(record, "dpm_ot", last_steps=far, network=name)[-1]["frechet_features"] for name in NETWORKS
+    )
+    return (
+        f"DPM-OT's latents are images with independent noise. EDM was trained on such, AOT on noise paired with its "
+        f"image, so the two do not belong together at a high start level: at M = {far} DPM-OT ends at {edm:.2f} with "
+        f"EDM and at {aot:.2f} with AOT."
+    )
 
 
 def paths(record: dict[str, Any]) -> list[str]:
@@ -172,16 +192,12 @@ def memorising(record: dict[str, Any]) -> list[str]:
     """What DPM-OT's quality is made of."""
     words = []
     for steps in record["settings"]["last_steps"]:
-        rows = pick(record, "dpm_ot", last_steps=steps, network="independent")
-        row, sigma = rows[-1], record["fits"][str(steps)]["sigma"]
+        row = pick(record, "dpm_ot", last_steps=steps, network="independent")[-1]
         words.append(
-            f"DPM-OT at M = {steps} starts from training images with noise of σ = {sigma:.2g} (the images' "
-            "own spread is "
-            f"about 0.75). Its samples lie {row['nearest_ratio']:.2f} times as far from the nearest training "
-            "image as "
-            f"held-out digits do, and {row['share_closer']:.0%} of them are closer than 95% of held-out "
-            "digits are "
-            f"(5% expected without memorisation): {verdict(row)}."
+            f"DPM-OT at M = {steps} starts from training images with noise of σ = "
+            f"{record['fits'][str(steps)]['sigma']:.2g} (their own spread is {record['data']['spread']:.2g}). "
+            f"Its samples lie {row['nearest_ratio']:.2f} times as far from the nearest training image as held-out digits do, and {row['share_closer']:.0%} of them are "
+            f"closer than 95% of held-out digits (5% expected without memorisation): {verdict(row)}."
         )
     plain = pick(record, "heun", network="independent")[-1]
     words.append(
@@ -204,16 +220,12 @@ def caveats(record: dict[str, Any]) -> list[str]:
     """What the figures do not mean."""
     settings, data = record["settings"], record["data"]
     return [
-        "All masses are equal, so a converged map draws every training image equally often: it does not "
-        "decide which image "
-        "is drawn, only from which noise. That is what couplings and interpolation need; it adds no quality "
-        "by itself.",
-        f"Fréchet distances from {settings['samples']} samples and {data['held_out']} references are biased "
-        "upwards. The "
-        f"floor here is {record['real']['frechet_features']:.2f}, the distance of the training images to the "
-        "held-out "
-        f"ones, and a method that copies the training set would reach it.",
-        "One seed, one small network, 8 x 8 images: differences of a few percent are noise. The classifier "
-        "is right on "
-        f"{data['classifier_accuracy']:.0%} of images that it was not trained on.",
+        "All masses are equal, so a converged map draws every training image equally often: it does not decide "
+        "which image is drawn, only from which noise. That is what couplings and interpolation need; it adds no "
+        "quality by itself.",
+        f"Fréchet distances from {settings['samples']} samples and {data['held_out']} references are biased upwards. "
+        f"The floor here is {record['real']['frechet_features']:.2f}, the distance of the training images to the "
+        f"held-out ones; a method that copies the training set reaches it.",
+        f"One seed, one small network, 8 x 8 images: differences of a few percent are noise. The classifier is right "
+        f"on {data['classifier_accuracy']:.0%} of images that it was not trained on.",
     ]

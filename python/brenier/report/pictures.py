@@ -15,10 +15,11 @@ from brenier.data.atomic import write_bytes
 from brenier.errors import InputError, require_package
 
 LEAST_SIDE = 40  # pixels of one enlarged image
+GAP = 128  # grey between images, quiet on light pages and on dark ones
 
 
 def grid(rows: Tensor, image_shape: tuple[int, ...] | None, columns: int = 8) -> np.ndarray:
-    """Rows (N, d) in [-1, 1] as one picture, (height, width) or (height, width, 3) uint8, white in between.
+    """Rows (N, d) in [-1, 1] as one picture, (height, width) or (height, width, 3) uint8, grey in between.
 
     image_shape : (channels, height, width), 1 or 3 channels; None reads rows as square grey images.
     Raises InputError where they are not.
@@ -32,7 +33,7 @@ def grid(rows: Tensor, image_shape: tuple[int, ...] | None, columns: int = 8) ->
     images = images.repeat_interleave(zoom, 2).repeat_interleave(zoom, 3)
     lines, gap = math.ceil(len(images) / columns), 3
     tall, wide = height * zoom + gap, width * zoom + gap
-    sheet = torch.full((channels, lines * tall - gap, columns * wide - gap), 255, dtype=torch.uint8)
+    sheet = torch.full((channels, lines * tall - gap, columns * wide - gap), GAP, dtype=torch.uint8)
     for place, image in enumerate(images):
         top, left = place // columns * tall, place % columns * wide
         sheet[:, top : top + height * zoom, left : left + width * zoom] = image

@@ -115,7 +115,7 @@ def dress(axes: Any, chart: Chart) -> None:
     if chart.y_from_zero:
         axes.set_ylim(bottom=0)
     axes.grid(axis="y")
-    axes.figure.legend(loc="outside upper left", ncols=2, handlelength=1.8, columnspacing=1.2)
+    axes.figure.legend(loc="outside upper left", ncols=2, handlelength=2.6, columnspacing=1.2)
 
 
 @contextmanager

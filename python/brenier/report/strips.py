@@ -13,7 +13,11 @@ IMAGES = 14
 def strips(rows: list[tuple[str, Tensor]], image_shape: tuple[int, int, int], title: str) -> bytes:
     """One line of images for each (label, samples) pair, on white, under a title."""
     with figure("#222222", 7.6, 0.42 * len(rows) + 0.4) as (canvas, save):
-        canvas.suptitle(title, fontsize=9, x=0.01, ha="left")
+        canvas.set_layout_engine("none")  # it would not leave room for the labels
+        canvas.subplots_adjust(
+            left=0.235, right=0.995, bottom=0.01, top=1 - 0.36 / canvas.get_figheight(), hspace=0.08
+        )
+        canvas.suptitle(title, fontsize=9, x=0.235, ha="left")
         for axes, (label, images) in zip(canvas.subplots(len(rows), squeeze=False)[:, 0], rows, strict=True):
             axes.imshow(
                 grid(images[:IMAGES], image_shape, IMAGES), cmap="gray", vmin=0, vmax=255, aspect="equal"

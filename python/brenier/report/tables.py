@@ -12,7 +12,7 @@ COLUMNS = {  # figure -> heading, decimals; shares are printed as percentages
     "precision": ("precision", "{:.0%}"),
     "recall": ("recall", "{:.0%}"),
     "mode_mixture": ("mode mixture", "{:.1%}"),
-    "nearest_ratio": ("distance to training image", "{:.2f}"),
+    "nearest_ratio": ("distance to training set (held-out = 1)", "{:.2f}"),
     "share_closer": ("closer than 95% of held-out", "{:.0%}"),
 }
 
