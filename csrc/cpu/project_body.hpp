@@ -1,20 +1,23 @@
 // project:  out[i, c] = <y_i, z_c>  in float32, one chain of fused multiply-adds over ascending depth from 0, so that
 // the bits depend on nothing but the two rows.
 //
-//     V::rows rows of y, read where they lie  x  every packed panel of z, `strip` of depth at a time
+//     V::rows rows of y  x  every packed panel of z, `strip` of depth at a time
 //
-// The unfinished chains of a group of rows wait in L1 between strips: as float32, which is what a register holds.
+// A strip of the rows is copied to where its rows do not fall on the same sets of the L1 cache. The unfinished chains
+// of a group of rows wait in L1 between strips: as float32, which is what a register holds.
 // Bytes per tile and strip: 4 strip (V::rows + width); the rows come from memory once, z from L2.
 #pragma once
 
 #include <cstdint>
 
+#include "cpu/element.hpp"
 #include "cpu/filter.hpp"
 
 namespace brenier::cpu {
 namespace {
 
 constexpr int64_t strip = 512;
+constexpr int64_t strip_stride = strip + 16;  // one cache line more than a power of two
 
 // Copies the sums of a group of rows, tile by tile, into rows of the output.
 template <class V>
@@ -25,38 +28,36 @@ void store_sums(const float* sums, int64_t rows, int64_t directions, float* out)
                              size_t(smaller(width<V>, directions - c)) * sizeof(float));
 }
 
-// V::rows rows, `stride` apart, against every panel.
+// Elements [k, k + size) of `count` rows as float32; the rest of the tile's rows are zero.
 template <class V>
-void project_rows(const float* rows, int64_t stride, int64_t depth, const float* panels, int64_t count, float* sums) {
-    int64_t k = 0;
-    do {
-        const int64_t size = smaller(strip, depth - k);
-        for (int64_t t = 0; t < count; ++t)
-            multiply_tile<V, Fused<V>>(rows + k, stride, 1, panels + (t * depth + k) * width<V>, size,
-                                       sums + t * tile_size<V>, k > 0);
-        k += size;
-    } while (k < depth);
+void load_strip(const Matrix& y, int64_t first, int64_t count, int64_t k, int64_t size, float* to) {
+    for (int64_t r = 0; r < V::rows; ++r, to += strip_stride) {
+        if (r < count)
+            with_row(y, first + r, [&](const auto* row) {
+                for (int64_t i = 0; i < size; ++i) to[i] = to_float(row[k + i]);
+            });
+        else
+            __builtin_memset(to, 0, size_t(size) * sizeof(float));
+    }
 }
 
-// The last rows, fewer than a tile has, followed by zeros.
-template <class V>
-void pad_rows(const float* rows, int64_t stride, int64_t count, int64_t depth, float* padded) {
-    for (int64_t r = 0; r < V::rows; ++r)
-        for (int64_t k = 0; k < depth; ++k) padded[r * depth + k] = r < count ? rows[r * stride + k] : 0.0f;
-}
-
-// y: float32 (rows, depth); panels: z packed by pack_targets with exponent 0; out (rows, directions).
+// y (rows, depth); panels: z packed by pack_targets with exponent 0; out (rows, directions).
 template <class V>
 void project(const Matrix& y, int64_t rows, const float* panels, int64_t directions, float* out) {
-    const float* data = static_cast<const float*>(y.data);
-    const int64_t count = ceil_div(directions, width<V>), left = rows % V::rows;
-    Scratch<float> sums(count * tile_size<V>), padded(left ? V::rows * y.depth : 0);
+    const int64_t count = ceil_div(directions, width<V>);
+    Scratch<float> sums(count * tile_size<V>), strips(V::rows * strip_stride);
     for (int64_t i = 0; i < rows; i += V::rows) {
-        const bool whole = i + V::rows <= rows;
-        if (!whole) pad_rows<V>(data + i * y.stride, y.stride, left, y.depth, padded.get());
-        project_rows<V>(whole ? data + i * y.stride : padded.get(), whole ? y.stride : y.depth, y.depth, panels, count,
-                        sums.get());
-        store_sums<V>(sums.get(), smaller(V::rows, rows - i), directions, out + i * directions);
+        const int64_t here = smaller(V::rows, rows - i);
+        int64_t k = 0;
+        do {
+            const int64_t size = smaller(strip, y.depth - k);
+            load_strip<V>(y, i, here, k, size, strips.get());
+            for (int64_t t = 0; t < count; ++t)
+                multiply_tile<V, Fused<V>>(strips.get(), strip_stride, 1, panels + (t * y.depth + k) * width<V>, size,
+                                           sums.get() + t * tile_size<V>, k > 0);
+            k += size;
+        } while (k < y.depth);
+        store_sums<V>(sums.get(), here, directions, out + i * directions);
     }
 }
 

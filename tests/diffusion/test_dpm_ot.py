@@ -47,7 +47,7 @@ def test_it_evaluates_twice_per_step_but_once_in_the_last(last: int) -> None:
         return shrink(x, sigma)
 
     latents = NoisedLatents(IMAGES, sigma=float(SIGMAS[-(last + 1)]))
-    sample_dpm_ot(counted, POTENTIAL, NOISE, SIGMAS, last, latents=latents)
+    sample_dpm_ot(counted, BestProduct(latents.materialise()), NOISE, SIGMAS, last, latents=latents)
     assert len(calls) == 2 * last - 1
     assert calls[0] == latents.sigma
 
@@ -60,7 +60,8 @@ def test_the_exact_denoiser_at_a_low_level_returns_the_targets_own_image() -> No
         return torch.softmax(-(torch.cdist(x, apart) ** 2) / (2 * float(sigma) ** 2), dim=1) @ apart
 
     latents = NoisedLatents(apart, sigma=LATENTS.sigma)
-    result = sample_dpm_ot(denoise, POTENTIAL, NOISE, SIGMAS, M, latents=latents)
+    potential = BestProduct(latents.materialise())
+    result = sample_dpm_ot(denoise, potential, NOISE, SIGMAS, M, latents=latents)
     torch.testing.assert_close(result.samples, apart[result.indices], atol=1e-3, rtol=0)
 
 
@@ -82,6 +83,19 @@ def test_fresh_samples_depend_on_their_own_noise_and_seed_alone() -> None:
 def test_latents_at_another_level_are_refused(last: int) -> None:
     with pytest.raises(InputError, match="start level"):
         sample_dpm_ot(shrink, POTENTIAL, NOISE, SIGMAS, last, latents=LATENTS)
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        NoisedLatents(IMAGES, sigma=LATENTS.sigma, seed=4),
+        NoisedLatents(IMAGES.flip(0), sigma=LATENTS.sigma, seed=3),
+        NoisedLatents(IMAGES[:-1], sigma=LATENTS.sigma, seed=3),
+    ],
+)
+def test_latents_the_potential_was_not_fitted_to_are_refused(other: NoisedLatents) -> None:
+    with pytest.raises(InputError, match="latents"):
+        sample_dpm_ot(shrink, POTENTIAL, NOISE, SIGMAS, M, latents=other)
 
 
 def test_scaled_latents_are_refused() -> None:

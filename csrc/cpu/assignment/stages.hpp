@@ -43,7 +43,8 @@ inline void Solver::after_load() {
     if (contents_.unbounded) return fail(Status::unbounded);
     const double largest = contents_.largest;
     if (scale_ == 1 && largest > 0 && (largest > 0x1p800 || largest < 0x1p-800)) {
-        scale_ = __builtin_ldexp(1.0, -__builtin_ilogb(largest));
+        const int exponent = __builtin_ilogb(largest);
+        scale_ = __builtin_ldexp(1.0, exponent > 1000 ? -1000 : exponent < -1000 ? 1000 : -exponent);
         contents_ = Contents{};
         for (int64_t j = 0; j < s_.width; ++j) s_.open[j] = INFINITE;
         return enter(Stage::rescale);

@@ -88,7 +88,11 @@ def reading(function: Callable[..., Any]) -> Callable[..., Any]:
     for option in (
         click.option("--tensor", help="Which tensor of a .safetensors file [default: its first]."),
         click.option(
-            "--layout", type=click.Choice(["nchw", "nhwc"]), default="nchw", show_default=True, help="Of arrays with four axes."
+            "--layout",
+            type=click.Choice(["nchw", "nhwc"]),
+            default="nchw",
+            show_default=True,
+            help="Of arrays with four axes.",
         ),
         click.option(
             "--value-range",

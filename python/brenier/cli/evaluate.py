@@ -29,7 +29,7 @@ def evaluate(samples: Path, reference: Path, as_json: bool, quiet: bool, **optio
     Features are the raw values and, with --labels, those of a small classifier trained here on REFERENCE: none of
     the figures is an FID in the published sense.
     """
-    from brenier.report.steps import evaluate_files
+    from brenier.report.evaluating import evaluate_files
 
     record = evaluate_files(samples, reference, progress=not quiet, say=note, **options)
     emit(as_json, record, record["summary"])

@@ -34,7 +34,7 @@ def fit(targets: Path, out: Path, as_json: bool, quiet: bool, **options: Any) ->
     TARGETS is .npy, .safetensors, a folder of images or a .zip of them. A record of the run is written beside the
     potential (same name, .json). Exit code 3: written, but not converged.
     """
-    from brenier.report.steps import fit_file
+    from brenier.report.fitting import fit_file
 
     record = fit_file(targets, out, progress=not quiet, say=note, **options)
     emit(as_json, record, record["summary"])

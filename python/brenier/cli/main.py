@@ -67,7 +67,9 @@ def explain(error: BaseException) -> int:
     if isinstance(error, BrenierError):
         click.echo(f"error: {error}", err=True)
         return MISTAKE
-    click.echo(f"unforeseen {type(error).__name__}: {error}\nrun again with --debug for the traceback", err=True)
+    click.echo(
+        f"unforeseen {type(error).__name__}: {error}\nrun again with --debug for the traceback", err=True
+    )
     return 1
 
 

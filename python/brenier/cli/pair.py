@@ -26,7 +26,7 @@ def pair(data: Path, out: Path, as_json: bool, quiet: bool, **options: Any) -> N
 
     noise[permutation] is paired with DATA, whose order is untouched.
     """
-    from brenier.report.steps import pair_file
+    from brenier.report.fitting import pair_file
 
     record = pair_file(data, out, say=note, **options)
     emit(as_json, record, record["summary"])

@@ -18,7 +18,10 @@ from brenier.cli.common import FILE, command, emit, note, reading
 @click.argument("images", type=FILE)
 @click.option("--out", type=FILE, required=True, help="Network file to write (.safetensors).")
 @click.option(
-    "--coupling", type=click.Choice(["independent", "aot", "semidiscrete"]), default="independent", show_default=True
+    "--coupling",
+    type=click.Choice(["independent", "aot", "semidiscrete"]),
+    default="independent",
+    show_default=True,
 )
 @click.option("--potential", type=FILE, help="Fitted to these images, for --coupling semidiscrete.")
 @click.option("--network", type=click.Choice(["mlp", "unet"]), default="mlp", show_default=True)
@@ -37,7 +40,7 @@ def train(images: Path, out: Path, as_json: bool, quiet: bool, **options: Any) -
 
     The file holds weights and JSON metadata, no code. A record of the run is written beside it (.json).
     """
-    from brenier.report.steps import train_file
+    from brenier.report.training import train_file
 
     record = train_file(images, out, progress=not quiet, say=note, **options)
     emit(as_json, record, record["summary"])

@@ -70,6 +70,21 @@ def save_array(path: str | os.PathLike[str], array: Tensor, metadata: dict[str, 
             save_file({"array": array}, temporary, metadata)
 
 
+def read_numbers(path: str | os.PathLike[str]) -> np.ndarray:
+    """A small .npy of one axis, masses or labels, in its own type; raises FileError."""
+    source = Path(path)
+    require_readable(source)
+    try:
+        array = np.lib.format.open_memmap(source, mode="r")
+    except (ValueError, OSError, EOFError) as error:
+        raise _damaged(source, "a whole .npy file of numbers", error) from error
+    if array.ndim != 1 or array.dtype.kind not in "fiu":
+        raise FileError(
+            str(source), expected="numbers of shape (n,)", got=f"{array.dtype} of shape {array.shape}"
+        )
+    return np.array(array.astype(array.dtype.newbyteorder("=")))
+
+
 def output_path(path: str | os.PathLike[str]) -> Path:
     """The path if its suffix is one that save_array writes; raises FileError."""
     final = Path(path)

@@ -58,10 +58,12 @@ def sample_dpm_ot(
     fresh : noise each latent anew instead of with its stored noise
     seeds : (N,) one per sample, needed with fresh: sample k depends on noise k and seed k alone
 
-    Raises InputError, also where start level and latent level differ.
+    Raises InputError, also where start level and latent level differ, or where a potential with .targets was
+    fitted to something else.
     """
     levels = last_levels(sigmas, last_steps)
     check_start(latents, levels)
+    check_source(latents, getattr(potential, "targets", None))
     if fresh != (seeds is not None):
         raise InputError(
             "seeds",
@@ -91,4 +93,21 @@ def check_start(latents: NoisedLatents, levels: Tensor) -> None:
             expected=f"scale 1 and the start level, sigma = {start:.9g}",
             got=f"scale {latents.scale:g} and sigma {latents.sigma:.9g}",
             remedy="build NoisedLatents with sigma=float(sigmas[-(last_steps + 1)]) and fit to that",
+        )
+
+
+def check_source(latents: NoisedLatents, targets: Tensor | None) -> None:
+    """Raise InputError where a potential's targets are visibly not these latents: shape, then a few rows."""
+    if targets is None:
+        return
+    if tuple(targets.shape) != latents.shape:
+        raise InputError("latents", expected=f"shape {tuple(targets.shape)}", got=str(latents.shape))
+    rows = torch.linspace(0, len(latents) - 1, min(8, len(latents))).long()
+    fitted, given = targets[rows.to(targets.device)].float().cpu(), latents.take(rows).cpu()
+    if not torch.allclose(fitted, given, rtol=1e-2, atol=1e-2 * float(given.abs().max())):
+        raise InputError(
+            "latents",
+            expected="the targets that the potential was fitted to",
+            got="other rows",
+            remedy="use the same images, order, sigma and seed",
         )

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import copy
+import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Literal
 
@@ -87,29 +89,82 @@ def train_edm(
     data = check_images(images, steps)
     pairs = make_pairs(coupling, data.flatten(1), potential, batch, pool, labels, seed)
     spread = float(data.std(correction=0)) if sigma_data is None else sigma_data
-    denoiser = EDMPrecond(copy.deepcopy(network), spread).to(device).train()
-    where = next(denoiser.parameters()).device
-    average = copy.deepcopy(denoiser).requires_grad_(False).eval()
-    optimizer = torch.optim.Adam(denoiser.parameters(), lr=lr, fused=True)
-    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: rate(step, steps))
-    levels = torch.Generator().manual_seed(seed)
-    data, losses, began = data.to(where), [], time.perf_counter()
-    with torch.random.fork_rng(devices=[where] if where.type == "cuda" else []):
-        torch.manual_seed(seed)
-        bar = tqdm(range(steps), desc=f"training ({pairs.kind})", disable=not progress, leave=False)
-        for step in bar:
-            noise, indices = next(pairs)
-            sigma = draw_sigma(len(indices), P_mean=P_mean, P_std=P_std, generator=levels).to(where)
-            target = data[indices.to(where)]
-            loss = descend(denoiser, optimizer, target, noise.to(where).reshape(target.shape), sigma)
-            schedule.step()
-            update_average(average, denoiser, min(ema, (1 + step) / (10 + step)))
-            losses.append(loss)
-            if callback is not None and callback(step, loss):
-                break
+    denoiser = EDMPrecond(copy.deepcopy(network), spread).to(device)
+    training = Training(denoiser, steps, lr=lr, ema=ema, P_mean=P_mean, P_std=P_std, seed=seed)
+    began = time.perf_counter()
+    with scoped_seed(seed, training.device):
+        losses = run(training, pairs, data, progress, callback)
+    seconds = time.perf_counter() - began
     return TrainResult(
-        average, torch.tensor(losses), time.perf_counter() - began, pairs.seconds, pairs.kind, len(losses)
+        training.average, torch.tensor(losses), seconds, pairs.seconds, pairs.kind, len(losses)
     )
+
+
+class Training:
+    """What changes while training: weights, their average, the optimiser, the levels drawn so far."""
+
+    def __init__(
+        self,
+        denoiser: EDMPrecond,
+        steps: int,
+        *,
+        lr: float,
+        ema: float,
+        P_mean: float,
+        P_std: float,
+        seed: int,
+    ) -> None:
+        self.denoiser, self.steps, self.ema, self.done = denoiser.train(), steps, ema, 0
+        self.average = copy.deepcopy(denoiser).requires_grad_(False).eval()
+        self.device = next(denoiser.parameters()).device
+        self.optimizer = torch.optim.Adam(denoiser.parameters(), lr=lr, fused=True)
+        self.schedule = torch.optim.lr_scheduler.LambdaLR(self.optimizer, lambda step: rate(step, steps))
+        self.levels = torch.Generator().manual_seed(seed)
+        self.P_mean, self.P_std = P_mean, P_std
+
+    def step(self, images: Tensor, noise: Tensor) -> float:
+        """One optimiser step on pairs (y, ε), (N, ...) each; returns the loss."""
+        sigma = draw_sigma(len(images), P_mean=self.P_mean, P_std=self.P_std, generator=self.levels)
+        loss = edm_loss(self.denoiser, images, noise.reshape(images.shape), sigma.to(images))
+        value = float(loss.detach())
+        if not value < float("inf"):
+            raise BrenierError(
+                "training diverged", expected="a finite loss", got=str(value), remedy="lower lr"
+            )
+        self.optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(self.denoiser.parameters(), GRADIENT_NORM)
+        self.optimizer.step()
+        self.schedule.step()
+        update_average(self.average, self.denoiser, min(self.ema, (1 + self.done) / (10 + self.done)))
+        self.done += 1
+        return value
+
+
+def run(
+    training: Training,
+    pairs: PairSource,
+    images: Tensor,
+    progress: bool,
+    callback: Callable[[int, float], object] | None,
+) -> list[float]:
+    """Train to the end or until the callback says so; returns the losses."""
+    images, losses = images.to(training.device), []
+    bar = tqdm(range(training.steps), desc=f"training ({pairs.kind})", disable=not progress, leave=False)
+    for step in bar:
+        noise, indices = next(pairs)
+        losses.append(training.step(images[indices.to(images.device)], noise.to(images.device)))
+        if callback is not None and callback(step, losses[-1]):
+            break
+    return losses
+
+
+@contextmanager
+def scoped_seed(seed: int, device: torch.device) -> Iterator[None]:
+    """Torch's random state from `seed` inside, as it was before outside (for networks with dropout)."""
+    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+        torch.manual_seed(seed)
+        yield
 
 
 def check_images(images: Array, steps: int) -> Tensor:
@@ -161,23 +216,7 @@ def rate(step: int, steps: int) -> float:
     rise = max(1, steps // 50)
     if step < rise:
         return (step + 1) / rise
-    angle = torch.pi * (step - rise) / max(1, steps - rise)
-    return 0.5 * (1 + float(torch.tensor(angle).cos()))
-
-
-def descend(
-    denoiser: EDMPrecond, optimizer: torch.optim.Optimizer, images: Tensor, noise: Tensor, sigma: Tensor
-) -> float:
-    """One optimiser step; returns the loss."""
-    optimizer.zero_grad(set_to_none=True)
-    loss = edm_loss(denoiser, images, noise, sigma)
-    value = float(loss.detach())
-    if not value < float("inf"):
-        raise BrenierError("training diverged", expected="a finite loss", got=str(value), remedy="lower lr")
-    loss.backward()
-    torch.nn.utils.clip_grad_norm_(denoiser.parameters(), GRADIENT_NORM)
-    optimizer.step()
-    return value
+    return 0.5 * (1 + math.cos(math.pi * (step - rise) / max(1, steps - rise)))
 
 
 @torch.no_grad()

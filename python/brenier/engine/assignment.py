@@ -26,8 +26,8 @@ LARGEST_EXACT_INTEGER = 1 << 53
 class Assigned:
     """The answer for one matrix of scores (n, n), with its proof.
 
-    With maximize, scores[i, j] ≤ row_duals[i] + column_duals[j] for all i, j (≥ without), so the duals' sum bounds
-    every permutation's total; ``excess`` ≥ 0 is the distance of ``total`` to that bound.
+    With maximize, scores[i, j] ≤ row_duals[i] + column_duals[j] for all i, j (≥ without), so the duals' sum
+    bounds every permutation's total; ``excess`` ≥ 0 is the distance of ``total`` to that bound.
     """
 
     permutation: np.ndarray  # (n,) int64: the column given to each row
@@ -46,7 +46,9 @@ class Assigned:
         return abs(self.total - self.random_total) + self.excess
 
 
-def assign_square(scores: np.ndarray, *, maximize: bool = True, gap: float = 0.0, bid_from: int = -1) -> Assigned:
+def assign_square(
+    scores: np.ndarray, *, maximize: bool = True, gap: float = 0.0, bid_from: int = -1
+) -> Assigned:
     """The permutation with the largest (smallest) sum of scores (n, n); -inf (+inf) forbids a pair.
 
     gap is the share of the gain over a random permutation that may be lost; bid_from is the smallest n that
@@ -94,7 +96,9 @@ def _require_exact(scores: np.ndarray) -> None:
         )
 
 
-def _solve(scores: np.ndarray, maximize: bool, gap: float, bid_from: int, cancelled: Event | None) -> Assigned:
+def _solve(
+    scores: np.ndarray, maximize: bool, gap: float, bid_from: int, cancelled: Event | None
+) -> Assigned:
     n = len(scores)
     permutation, row_duals, column_duals = np.empty(n, np.int64), np.empty(n), np.empty(n)
     if n == 0:
@@ -109,7 +113,9 @@ def _solve(scores: np.ndarray, maximize: bool, gap: float, bid_from: int, cancel
     return Assigned(permutation, row_duals, column_duals, *facts)
 
 
-RUNNING, DONE, INFEASIBLE, NOT_A_NUMBER, UNBOUNDED, OUT_OF_MEMORY = range(6)  # csrc/cpu/assignment/assignment.hpp
+RUNNING, DONE, INFEASIBLE, NOT_A_NUMBER, UNBOUNDED, OUT_OF_MEMORY = range(
+    6
+)  # csrc/cpu/assignment/assignment.hpp
 
 
 def _open(scores: np.ndarray, maximize: bool, gap: float, bid_from: int) -> Any:

@@ -101,5 +101,8 @@ def same_depth(x: Tensor, y: Any) -> None:
         )
     if x.device != y.device:
         raise InputError(
-            "x and y", expected="one device", got=f"{x.device} and {y.device}", remedy="move one with .to(...)"
+            "x and y",
+            expected="one device",
+            got=f"{x.device} and {y.device}",
+            remedy="move one with .to(...)",
         )

@@ -205,7 +205,7 @@ def scale_heights(h: Tensor, body: Body) -> Heights | None:
 
     Halved before the subtraction, which then cannot overflow, and taken to [-1, 0] by a power of two.
     """
-    exact = h.numpy()
+    exact = np.ascontiguousarray(h.numpy())
     finite = exact[exact > -np.inf]
     if len(finite) == 0:
         return None
@@ -230,9 +230,10 @@ def cut(rows: int, y: PackedTargets) -> list[list[Piece]]:
     affordable = int(OPERATIONS_PER_CALL / (2 * max(1, targets) * max(1, depth))) // panel * panel
     height = max(panel, min(per_thread, affordable))
     blocks = [(lo, min(lo + height, rows)) for lo in range(0, rows, height)]
-    call = int(OPERATIONS_PER_CALL / (2 * min(height, max(1, rows)) * max(1, depth)))
-    ranges = list(target_ranges(targets, min(call, 1 << 30), body.targets))
-    groups = 1 if len(blocks) >= workers else min(len(ranges), -(-workers // max(1, len(blocks))))
+    affordable = int(OPERATIONS_PER_CALL / (2 * min(height, max(1, rows)) * max(1, depth)))
+    groups = 1 if len(blocks) >= workers else -(-workers // max(1, len(blocks)))
+    ranges = list(target_ranges(targets, min(affordable, -(-targets // groups), 1 << 30), body.targets))
+    groups = min(groups, len(ranges))
     dealt = [ranges[len(ranges) * g // groups : len(ranges) * (g + 1) // groups] for g in range(groups)]
     return [[Piece(block, group) for group in dealt] for block in blocks]
 

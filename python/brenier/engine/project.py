@@ -37,8 +37,7 @@ def project(y: Array, z: Array) -> Tensor:
 
     def work(piece: tuple[int, int]) -> None:
         lo, hi = piece
-        block = rows[lo:hi].to(torch.float32)
-        block = with_contiguous_rows(block)
+        block = with_contiguous_rows(rows[lo:hi])
         view = view_rows(block, rows.shape[1])
         core().project(body.index, view, hi - lo, address(panels), len(directions), address(out[lo:]))
 

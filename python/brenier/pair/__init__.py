@@ -1,7 +1,7 @@
 """Optimal one-to-one pairing of noise with data.
 
-``brenier.pair`` is this package and, because it can be called, also the function: Python binds a subpackage to
-its parent at import and would otherwise hide the function of the same name.
+``brenier.pair`` is this package and, because it can be called, also the function: Python binds a subpackage
+to its parent at import and would otherwise hide the function of the same name.
 """
 
 import inspect

@@ -16,7 +16,6 @@ from brenier.errors import EngineError, InputError
 from brenier.pair.result import Pairing, judge
 from brenier.types import Array
 
-
 SMALL = 128
 """Up to this many rows one native call does everything: below 1 ms, so that it may not be interrupted."""
 
@@ -45,7 +44,8 @@ def solve_assignment(
     if gap == 0 and engine is None and type(scores) is np.ndarray and len(scores) <= SMALL:
         small = _core().assign_small(scores, maximize)
         if small is not None:
-            return Pairing.optimal(*small, time.perf_counter() - started)
+            permutation, total, before = small
+            return Pairing.optimal(permutation, total, before, time.perf_counter() - started)
     check_options(gap, engine)
     array = to_numpy(scores, "scores")
     if array.ndim == 3:
@@ -90,7 +90,7 @@ def check_options(gap: Any, engine: str | None) -> None:
 
 
 def to_numpy(value: Any, what: str) -> np.ndarray:
-    """The numbers as an array over the caller's memory where that is possible; float16 kinds become float32."""
+    """The numbers as an array over the caller's memory where possible; float16 kinds become float32."""
     if isinstance(value, Tensor):
         tensor = value.detach().cpu()
         return (tensor.float() if tensor.dtype in (torch.bfloat16, torch.float16) else tensor).numpy()

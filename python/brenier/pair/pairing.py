@@ -95,7 +95,10 @@ def _groups(labels: Any, count: int) -> list[np.ndarray]:
     classes = labels.detach().cpu().numpy() if isinstance(labels, Tensor) else np.asarray(labels)
     if classes.shape != (count,):
         raise InputError(
-            "labels", expected=f"shape (N,) = ({count},)", got=str(classes.shape), remedy="pass one class per row"
+            "labels",
+            expected=f"shape (N,) = ({count},)",
+            got=str(classes.shape),
+            remedy="pass one class per row",
         )
     if classes.dtype.kind == "f" and np.isnan(classes).any():
         raise InputError("labels", expected="a class for every row", got="NaN")
@@ -107,7 +110,7 @@ def _groups(labels: Any, count: int) -> list[np.ndarray]:
 def _solve_groups(
     rows: Tensor, partners: Tensor, groups: list[np.ndarray], gap: float
 ) -> tuple[np.ndarray, list[Assigned]]:
-    """The permutation of all positions from one assignment per class; no more scores in memory than it takes."""
+    """The permutation of all positions from one assignment per class."""
     permutation = np.arange(len(rows))
     solved = []
     for batch in _batches(groups):

@@ -14,8 +14,8 @@ class PairingStatus(Enum):
     """How a solve ended; the value is the sentence to print."""
 
     OPTIMAL = "optimal: the dual bound proves that no permutation is better, up to float64 rounding"
-    OPTIMAL_BY_PATHS = "optimal by the dual bound, up to rounding; bidding stalled and augmenting paths finished"
-    WITHIN_GAP = "stopped within the gap asked for, proved by the dual bound; a better permutation may exist"
+    OPTIMAL_BY_PATHS = "optimal by the dual bound, up to rounding; bidding stalled and paths finished"
+    WITHIN_GAP = "within the gap asked for, proved by the dual bound; a better permutation may exist"
     UNPROVED = "all rows are matched, but rounding leaves a larger gap than asked for: rescale the scores"
 
 
@@ -26,7 +26,8 @@ class Pairing:
     permutation : (N,) int64, the noise given to each row of data; (B, n) for a batch of score matrices
     cost, cost_before : mean squared distance of the pairs (solve_assignment: total score), and that of the
         given order; per matrix (B,) for a batch
-    gap : at most this share of the gain over a random permutation is lost (the worst of a batch); 0 when optimal
+    gap : at most this share of the gain over a random permutation is lost (the worst of a batch); 0 when
+        optimal
     status : a PairingStatus
     seconds : wall time of the call
     """
@@ -42,18 +43,20 @@ class Pairing:
     def optimal(cls, permutation: Any, cost: float, cost_before: float, seconds: float) -> Pairing:
         """A proved optimum; fills the record at once, because one guarded field after the other takes longer
         than solving a small problem."""
-        made = object.__new__(cls)
-        made.__dict__.update(
-            permutation=permutation,
-            cost=cost,
-            cost_before=cost_before,
-            gap=0.0,
-            status=OPTIMAL,
-            seconds=seconds,
-        )
+        made = _new(cls)
+        fields = {
+            "permutation": permutation,
+            "cost": cost,
+            "cost_before": cost_before,
+            "gap": 0.0,
+            "status": OPTIMAL,
+            "seconds": seconds,
+        }
+        _set(made, "__dict__", fields)
         return made
 
 
+_new, _set = object.__new__, object.__setattr__
 OPTIMAL = PairingStatus.OPTIMAL
 
 

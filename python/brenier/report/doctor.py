@@ -52,7 +52,9 @@ def cuda_state() -> dict[str, str]:
     return {
         "torch build": torch.version.cuda or "CPU only",
         "devices": torch.cuda.get_device_name() if found else "none that torch can use",
-        "brenier._cuda": "built" if importlib.util.find_spec("brenier._cuda") else "not built: no nvcc at build time",
+        "brenier._cuda": "built"
+        if importlib.util.find_spec("brenier._cuda")
+        else "not built: no nvcc at build time",
     }
 
 
@@ -72,7 +74,9 @@ def distribution_version(module: str) -> str:
 def as_text(findings: dict[str, Any]) -> str:
     """The findings as tables for a terminal."""
     pairs = findings["versions"] | findings["machine"] | findings["environment"] | findings["cuda"]
-    engine_rows = [[e["name"], "yes" if e["available"] else "no", e["reason"], e["detail"]] for e in findings["engines"]]
+    engine_rows = [
+        [e["name"], "yes" if e["available"] else "no", e["reason"], e["detail"]] for e in findings["engines"]
+    ]
     chosen = [[f"{c['tensors']} tensors", c["engine"], c["reason"]] for c in findings["chosen"]]
     packages = [list(p.values()) for p in findings["packages"]]
     parts = [

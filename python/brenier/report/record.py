@@ -18,6 +18,7 @@ import torch
 
 import brenier
 from brenier.data.atomic import write_text
+from brenier.errors import FileError
 
 
 def versions() -> dict[str, str]:
@@ -41,7 +42,9 @@ def machine() -> dict[str, str]:
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
     return {
         "processor": processor(),
-        "cores": str(len(os.sched_getaffinity(0))) if hasattr(os, "sched_getaffinity") else str(os.cpu_count()),
+        "cores": str(len(os.sched_getaffinity(0)))
+        if hasattr(os, "sched_getaffinity")
+        else str(os.cpu_count()),
         "memory": f"{memory:.1f} GiB",
         "system": f"{platform.system()} {platform.machine()}",
     }
@@ -89,3 +92,14 @@ def plain(value: Any) -> Any:
 def write_record(path: Path, record: dict[str, Any]) -> None:
     """Write a record as JSON, whole or not at all."""
     write_text(path, json.dumps(plain(record), indent=2, allow_nan=False, ensure_ascii=False) + "\n")
+
+
+def read_record(path: Path, kind: str) -> dict[str, Any]:
+    """A record of that kind; raises FileError for anything else."""
+    try:
+        record = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise FileError(str(path), expected=f"the record of a {kind}", got=str(error)) from error
+    if not isinstance(record, dict) or record.get("kind") != kind or "settings" not in record:
+        raise FileError(str(path), expected=f"the record of a {kind}", got="something else")
+    return record

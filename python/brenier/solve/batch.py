@@ -19,9 +19,12 @@ GAP_MEMORY = 0.8
 
 
 def chunks(
-    sampler: FullSampler | SubspaceSampler, state: State, batch: int, margin: float
+    sampler: FullSampler | SubspaceSampler, state: State, batch: int, margin: float, *, whole: bool = False
 ) -> Iterator[Candidates]:
-    """Lists for all rows of the step's batch. What is summed over them does not depend on where they are cut."""
+    """Lists for all rows of the step's batch; sums over them do not depend on where they are cut.
+
+    whole : the caller keeps all lists, so the batch is cut down to ENTRIES where they are long.
+    """
     sampler.begin(state.step)
     heights = torch.from_numpy(state.heights)
     done, rows = 0, min(FIRST_ROWS, batch)
@@ -29,13 +32,11 @@ def chunks(
         draw = sampler.draw(state.samples + done, rows)
         found = candidates(draw.noise, draw.targets, heights, margin=margin)
         yield found
+        fitting = max(FIRST_ROWS, int(ENTRIES * rows / max(len(found.indices), 1)))
+        if whole and done == 0:
+            batch = min(batch, fitting)
         done += rows
-        rows = min(batch - done, rows_for(len(found.indices) / rows))
-
-
-def rows_for(length: float) -> int:
-    """Rows whose lists of that mean length have about ENTRIES entries."""
-    return int(min(MOST_ROWS, max(FIRST_ROWS, ENTRIES / max(length, 1.0))))
+        rows = min(batch - done, fitting, MOST_ROWS)
 
 
 def mean_gap(lists: Candidates, margin: float, before: float) -> float:

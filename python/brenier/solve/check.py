@@ -9,7 +9,6 @@ from counts c of N independent samples is unbiased for Σ_i (w_i − ν_i)² / �
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -81,7 +80,6 @@ def independent_check(
     seed: int,
     first: int,
     at_samples: int = 0,
-    on_chunk: Callable[[int, int], None] = lambda done, total: None,
 ) -> Check:
     """χ² of the potential on fresh full-dimension samples, drawn in doubling rounds until decided.
 
@@ -98,7 +96,6 @@ def independent_check(
             noise = normal(seed, first + done, rows, targets.shape[1], stream=Stream.CHECK)
             assign(noise, targets, h, counts=counts)
             done += rows
-            on_chunk(done, total)
         check = Check(done, *chi_square(counts.numpy(), masses), at_samples)
         if done >= total or converged(check, tol) or hopeless(check, tol):
             return check

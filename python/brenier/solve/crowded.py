@@ -1,7 +1,7 @@
 """Steps for many targets in few dimensions, where neighbours' scores hardly differ.
 
-There the Hessian is far from diagonal (on a line it is tridiagonal) and the gap between the best score and the
-runner-up is far below τ. So the temperature is annealed from τ/2 down to the gap, with Newton steps on it:
+There the Hessian is far from diagonal (on a line it is tridiagonal) and the gap between the best score and
+the runner-up is far below τ. So the temperature is annealed from τ/2 down to the gap, with Newton steps:
 
     (H_ε + ridge) s = g        conjugate gradients, H_ε = (diag w − Σ p pᵀ)/ε on the candidate lists
     h ← h − clip(s, ±2ε)       at each temperature, then ε ← ε/2
@@ -16,7 +16,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from brenier.solve.batch import chunks, mean_gap, rows_for
+from brenier.solve.batch import chunks, mean_gap
 from brenier.solve.problem import Problem
 from brenier.solve.sampling import FullSampler, SubspaceSampler
 from brenier.solve.start import Start
@@ -128,17 +128,9 @@ def crowded_step(
 def collect(
     problem: Problem, state: State, sampler: FullSampler | SubspaceSampler, epsilon: float
 ) -> tuple[Lists, np.ndarray, float]:
-    """Lists of a batch whose size is bounded by their length; wins of the averaged potential; the mean gap."""
+    """Lists of a batch (fewer rows where they are long), wins of the averaged potential, the mean gap."""
     margin = MARGIN * max(epsilon, 0.0 if math.isnan(state.gap) else state.gap)
-    parts: list[Candidates] = []
-    rows, batch = 0, ROWS
-    for part in chunks(sampler, state, ROWS, margin):
-        parts.append(part)
-        rows += part.rows
-        if len(parts) == 1:
-            batch = min(ROWS, rows_for(len(part.indices) / rows))
-        if rows >= batch:
-            break
+    parts = list(chunks(sampler, state, ROWS, margin, whole=True))
     lists = joined(parts)
     gap = mean_gap(parts[0], margin, state.gap)
     return lists, wins(lists, state.average - state.heights, problem.size), gap

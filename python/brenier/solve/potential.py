@@ -121,7 +121,7 @@ class Potential:
     def save(self, path: str | os.PathLike[str], *, include_targets: bool = True) -> None:
         """Write a safetensors file with JSON metadata: a digest of the tensors, a fingerprint of the targets.
 
-        Without the targets the file is small, and load needs them. Raises FileError; never leaves half a file.
+        Without the targets the file is small, and load needs them. Raises FileError; leaves no half file.
         """
         potential_file.write(path, self._tensors(include_targets), self.targets, self.info)
 

@@ -1,4 +1,4 @@
-"""The file of a potential: safetensors, metadata as JSON, a digest of every tensor, a fingerprint of the targets."""
+"""The file of a potential: safetensors with JSON metadata, a digest and a fingerprint of the targets."""
 
 from __future__ import annotations
 

@@ -21,7 +21,7 @@ COUNTS = (16, 32, 64, 128)
 
 @dataclass(frozen=True)
 class Principal:
-    """Orthonormal axes (r, d) float32, and the share of variance left outside the first 0, 16, 32, ... of them."""
+    """Orthonormal axes (r, d) float32, and the share of variance outside the first 0, 16, 32, ... of them."""
 
     axes: Tensor
     residuals: dict[int, float]

@@ -39,7 +39,7 @@ class FitResult:
 
     potential     the Brenier potential, for the targets as given
     status        how the fit ended, a sentence
-    error         χ² of the cell masses by the last independent check (by the monitor if interrupted before one)
+    error         χ² of the cell masses by the last independent check (by the monitor if interrupted)
     error_stderr  its standard error
     samples       noise samples used for fitting; those of the checks are listed in ``checks``
     seconds       wall time
@@ -76,8 +76,9 @@ class FitResult:
             str(self.status),
             f"χ² = {self.error:.4g} ± {self.error_stderr:.2g} (tolerance {self.tol:g}), "
             f"so cell masses are off by {100 * max(self.error, 0) ** 0.5:.1f}% (root mean square)",
-            f"{self.samples:,} fitting samples = {self.samples / n:.1f} per target, floor of hard counts "
-            f"n/N = {n / max(self.samples, 1):.4g}; {self.check_samples:,} samples in {len(self.checks)} checks",
+            f"{self.samples:,} fitting samples = {self.samples / n:.1f} per target "
+            f"(floor of hard counts n/N = {n / max(self.samples, 1):.4g}); "
+            f"{self.check_samples:,} samples in {len(self.checks)} checks",
             f"{self.seconds:.1f} s, start: {self.start}, noise: {self.sampling}",
         ]
         return "\n".join(lines)

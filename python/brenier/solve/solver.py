@@ -137,7 +137,7 @@ def is_crowded(state: State, start: Start) -> bool:
     return state.gap < CROWDED * float(np.median(start.temperature))
 
 
-def solve(run: Run, on_step: Callable[[Run], None] = lambda run: None) -> Status:
+def solve(run: Run) -> Status:
     """Step until a check proves the tolerance, the budget is spent, or the user interrupts."""
     with tqdm(unit=" samples", unit_scale=True, disable=not run.settings.progress, desc="fit") as bar:
         bar.update(run.state.samples)
@@ -148,7 +148,6 @@ def solve(run: Run, on_step: Callable[[Run], None] = lambda run: None) -> Status
                 if run.state.samples >= run.settings.max_samples:
                     return last_word(run, bar)
                 advance(run, bar)
-                on_step(run)
         except KeyboardInterrupt:
             return Status.INTERRUPTED
 

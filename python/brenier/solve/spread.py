@@ -1,4 +1,4 @@
-"""Steps for targets whose scores stand apart: averaged steps on soft counts, measured diagonal preconditioner.
+"""Steps for targets whose scores stand apart: averaged steps on soft counts, measured preconditioner.
 
 ε   = max(0.35, 1.2 (N/n)^{-1/4}) · median τ              temperature
 g   = 2 w(ε/√2) − w(ε) − ν                                soft counts, bias of first order removed

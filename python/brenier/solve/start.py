@@ -38,7 +38,7 @@ class Start:
 
 def temperatures(problem: Problem) -> np.ndarray:
     """τ_i = σ_i / z_i, the spacing of the highest scores around target i (design card, fact 2)."""
-    spread = np.sqrt(np.dot(problem.masses, problem.norms**2))
+    spread = np.sqrt(np.dot(problem.masses, problem.norms**2)) or 1.0  # a single target has no spread
     norms = np.maximum(problem.norms, LEAST_NORM * spread)
     return norms / np.maximum(quantiles(problem.masses), LEAST_QUANTILE)
 
@@ -75,7 +75,7 @@ def energy(problem: Problem, heights: np.ndarray, probes: torch.Tensor, engine: 
 
 
 def choose_start(problem: Problem, seed: int, engine: str | None) -> Start:
-    """The start of lower energy; the Gaussian one is tried only where its covariance is cheap and of full rank."""
+    """The start of lower energy; the Gaussian one is tried where its covariance is cheap and of full rank."""
     temperature = temperatures(problem)
     first = extreme_value_start(problem)
     if problem.dimension > GAUSSIAN_DIMENSIONS or problem.size < 4 * problem.dimension:

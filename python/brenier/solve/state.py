@@ -15,10 +15,10 @@ YOUNG_SHARE = (
 
 @dataclass(frozen=True)
 class Monitor:
-    """χ² of the averaged potential in recent steps, from the fitting samples, kept as an old and a young half.
+    """χ² of the averaged potential in recent steps, from the fitting samples, in an old and a young half.
 
-    The potential that a step's samples judge was made before them, so each step estimates χ² without bias from
-    pairs inside it (pairs across steps would not: the potential reacts to earlier counts):
+    The potential that a step's samples judge was made before them, so each step estimates χ² without bias
+    from pairs inside it (pairs across steps would not: the potential reacts to earlier counts):
         χ² = Σ_s Σ_i c_{s,i} (c_{s,i} − 1) / ν_i / Σ_s N_s (N_s − 1) − 1
     Samples that share a subspace are correlated, which raises the figure. It informs; it never ends a fit.
     """
@@ -69,6 +69,6 @@ class State:
 
 
 def polynomial_average(average: np.ndarray, value: np.ndarray, count: int, power: float) -> np.ndarray:
-    """Weighted mean of iterates 1..count in which iterate k has a weight like k^power (Shamir and Zhang, 2013)."""
+    """Weighted mean of iterates 1..count, iterate k weighing like k^power (Shamir and Zhang, 2013)."""
     share = (power + 1) / (count + power)
     return (1 - share) * average + share * value

@@ -116,8 +116,9 @@ class PairedPool(PairSource):
         epsilon = draw_noise(self.seed, start, self.pool, self.data.shape[1], "POOL")
         indices = self.order.take(start, self.pool)
         began = time.perf_counter()
-        labels = None if self.labels is None else self.labels[indices]
-        permutation = torch.as_tensor(pair(self.data[indices], epsilon, labels=labels).permutation)
+        labels = None if self.labels is None else self.labels[indices.to(self.labels.device)]
+        images = self.data[indices.to(self.data.device)].cpu()
+        permutation = torch.as_tensor(pair(images, epsilon, labels=labels).permutation)
         self.seconds += time.perf_counter() - began
         return epsilon[permutation], indices
 
@@ -182,10 +183,12 @@ def draw_noise(seed: int, first: int, rows: int, dim: int, stream: str) -> Tenso
 
 
 def width_of(potential: Any) -> int:
-    shape = getattr(potential, "shape", None)
-    if not (isinstance(shape, tuple) and len(shape) == 2):
-        raise InputError("dim", expected="the width of the noise, d", got="a potential without .shape")
-    return int(shape[1])
+    targets = getattr(potential, "targets", None)
+    if targets is None or targets.ndim != 2:
+        raise InputError(
+            "dim", expected="the width of the noise, d", got="a potential without .targets (n, d)"
+        )
+    return int(targets.shape[1])
 
 
 def positive(value: int, what: str) -> int:

@@ -34,16 +34,16 @@ def fit(
 ) -> FitResult:
     """Fit the Brenier potential that sends standard normal noise onto the targets.
 
-    Minimises E(h) = E_x[max_i ⟨x, y_i⟩ + h_i] − ⟨ν, h⟩, whose gradient is w(h) − ν, by stochastic steps on soft
-    counts (design card, sections 1 and 2 of docs/concept.md), until an independent check proves
-    χ² = Σ (w_i − ν_i)²/ν_i ≤ tol at two standard errors.
+    Minimises E(h) = E_x[max_i ⟨x, y_i⟩ + h_i] − ⟨ν, h⟩, whose gradient is w(h) − ν, by stochastic steps on
+    soft counts (docs/concept.md), until an independent check proves χ² = Σ (w_i − ν_i)²/ν_i ≤ tol at two
+    standard errors.
 
     targets : (n, d) float tensor or array (float64 is rounded to float32 after centring); n, d ≥ 1
     weights : (n,) masses ≥ 0, normalised to sum 1; None for equal masses. A target of mass 0 never wins.
         Equal targets share one cell and the sum of their masses; the lowest index wins it.
     noise : "normal", the only source so far
     tol : bound on χ²; √tol bounds the root-mean-square relative error of the cell masses; 0.05 by default
-    max_samples : bound on fitting samples; None for max(10 n/tol, 4 million). Checks use samples of their own.
+    max_samples : bound on fitting samples, None for max(10 n/tol, 4 million); checks use their own
     seed : same seed, same version → same heights, bit for bit, whatever the number of threads
     engine, device : see brenier.engines(); targets are moved to device if given
     max_memory : bytes the fit may use beyond the targets given; refused before the work starts if too little
