@@ -51,8 +51,8 @@ def sample_dpm_ot(
     index = argmax_i ⟨noise, y_i⟩ + h_i, then M steps from σ_M to 0: 2M − 1 evaluations. x_M is the target the
     potential was fitted to, so `latents` must be its source: same images, order, level and seed.
 
-    The latents' noise is independent of their images, so use a denoiser trained on independent pairs: one trained
-    on AOT pairs has not seen such latents where σ_M is large (on digits, σ_M = 1.7: Fréchet 1.4 against 0.6).
+    The latents' noise is independent of their images, so use a denoiser trained on independent pairs: one
+    trained on AOT pairs never saw such latents where σ_M is large (digits, σ_M = 1.7: Fréchet 1.4, not 0.6).
     Where σ_M is small the result is close to a stored image: report `metrics.memorisation` beside quality.
 
     denoiser : D(x, σ) on flat rows (N, d) (brenier.diffusion.networks accept them)
