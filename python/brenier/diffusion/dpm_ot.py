@@ -52,7 +52,7 @@ def sample_dpm_ot(
     potential was fitted to, so `latents` must be its source: same images, order, level and seed.
 
     The latents' noise is independent of their images, so use a denoiser trained on independent pairs: one
-    trained on AOT pairs never saw such latents where σ_M is large (digits, σ_M = 1.7: Fréchet 1.4, not 0.6).
+    trained on AOT pairs never saw such latents, which shows where σ_M is large.
     Where σ_M is small the result is close to a stored image: report `metrics.memorisation` beside quality.
 
     denoiser : D(x, σ) on flat rows (N, d) (brenier.diffusion.networks accept them)
