@@ -111,6 +111,58 @@ void bind_verbs(py::module_& module) {
         Unlocked());
 }
 
+void bind_projection(py::module_& module) {
+    module.def(
+        "project",
+        [](int32_t index, const Matrix& rows, int64_t count, Address panels, int64_t directions, Address out) {
+            body(index).project(rows, count, at<float>(panels), directions, at<float>(out));
+        },
+        Unlocked());
+}
+
+SoftRows soft_rows(Address offsets, Address indices, Address scores, Address change, int64_t targets) {
+    return {at<int64_t>(offsets), at<int64_t>(indices), at<double>(scores), at<double>(change), targets};
+}
+
+void bind_soft_counts(py::module_& module) {
+    py::class_<SoftRows>(module, "SoftRows")
+        .def(py::init(&soft_rows), py::arg("offsets"), py::arg("indices"), py::arg("scores"), py::arg("change"),
+             py::arg("targets"));
+    module.def(
+        "soft_counts",
+        [](int32_t index, const SoftRows& rows, int64_t lo, int64_t hi, double epsilon, Address sums) {
+            return body(index).soft_counts(rows, lo, hi, epsilon, at<SoftSums>(sums));
+        },
+        Unlocked());
+}
+
+void bind_noise(py::module_& module) {
+    module.def(
+        "normal",
+        [](int32_t index, uint64_t seed, uint64_t first, int64_t rows, int64_t depth, uint32_t stream, Address out) {
+            body(index).normal(seed, first, rows, depth, stream, at<float>(out));
+        },
+        Unlocked());
+    module.def(
+        "unit_vectors",
+        [](int32_t index, uint64_t seed, uint64_t first, int64_t rows, int64_t depth, uint32_t stream, Address out) {
+            body(index).unit_vectors(seed, first, rows, depth, stream, at<float>(out));
+        },
+        Unlocked());
+    module.def(
+        "integers",
+        [](int32_t index, uint64_t seed, uint64_t first, int64_t count, uint64_t high, uint32_t stream, Address out) {
+            body(index).integers(seed, first, count, high, stream, at<int64_t>(out));
+        },
+        Unlocked());
+    module.def(
+        "philox",
+        [](int32_t index, Address counter, uint64_t key, Address out) {
+            body(index).philox(at<uint32_t>(counter), key, at<uint32_t>(out));
+        },
+        Unlocked());
+}
+
 }  // namespace
 
 PYBIND11_MODULE(_core, module) {
@@ -119,5 +171,8 @@ PYBIND11_MODULE(_core, module) {
     bind_views(module);
     bind_packing(module);
     bind_verbs(module);
+    bind_projection(module);
+    bind_soft_counts(module);
+    bind_noise(module);
     assignment::register_assignment(module);
 }

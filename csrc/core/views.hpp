@@ -47,4 +47,18 @@ struct Range {
     int64_t lo, hi;
 };
 
+// Candidates as compressed rows: row j owns [offsets[j], offsets[j + 1]).
+struct SoftRows {
+    const int64_t* offsets;
+    const int64_t* indices;
+    const double* scores;
+    const double* change;  // (targets,) added to the scores, or null
+    int64_t targets;
+};
+
+// Sums of one target, one cache line for two; 2^40 is one.
+struct SoftSums {
+    int64_t weight, sharp, square, wins;
+};
+
 }  // namespace brenier

@@ -32,6 +32,14 @@ struct Body {
                        double* norms);
     void (*assign)(const Noise&, const Targets&, const Heights&, Range, int64_t* winners, double* scores);
     CandidateRows* (*candidates)(const Noise&, const Targets&, const Heights&, Range, double margin, double* best);
+    void (*project)(const Matrix&, int64_t rows, const float* panels, int64_t directions, float* out);
+
+    int64_t (*soft_counts)(const SoftRows&, int64_t lo, int64_t hi, double epsilon, SoftSums* sums);
+
+    void (*normal)(uint64_t seed, uint64_t first, int64_t rows, int64_t depth, uint32_t stream, float* out);
+    void (*unit_vectors)(uint64_t seed, uint64_t first, int64_t rows, int64_t depth, uint32_t stream, float* out);
+    void (*integers)(uint64_t seed, uint64_t first, int64_t count, uint64_t high, uint32_t stream, int64_t* out);
+    void (*philox)(const uint32_t* counter, uint64_t key, uint32_t* out);
 };
 
 }  // namespace brenier::cpu

@@ -4,15 +4,31 @@
 #include "cpu/assign_body.hpp"
 #include "cpu/body.hpp"
 #include "cpu/candidates_body.hpp"
+#include "cpu/noise_body.hpp"
 #include "cpu/pack_body.hpp"
+#include "cpu/project_body.hpp"
+#include "cpu/soft_body.hpp"
 
 namespace brenier::cpu {
 namespace {
 
 template <class V>
 constexpr Body make_body(const char* name, bool (*runs_here)()) {
-    return Body{name,      runs_here,     V::rows,       width<V>,     largest<V>, pack_targets<V>,
-                pack_noise<V>, assign<V>, candidates<V>};
+    return Body{name,
+                runs_here,
+                V::rows,
+                width<V>,
+                largest<V>,
+                pack_targets<V>,
+                pack_noise<V>,
+                assign<V>,
+                candidates<V>,
+                project<V>,
+                soft_counts<V>,
+                normal<V>,
+                unit_vectors<V>,
+                integers<V>,
+                philox<V>};
 }
 
 }  // namespace

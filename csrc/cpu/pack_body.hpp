@@ -25,27 +25,44 @@ inline int32_t exponent_to_one(double value) {
     return -exponent;
 }
 
-// Scales one row into its column of a panel; returns the sum of squares of what was stored.
+// Scales elements of one row into its column of a panel; returns the sum of squares of what was stored.
 template <class T>
-double pack_row(const T* row, int64_t depth, double scale, int64_t panel_width, float* column) {
-    double squares[8] = {};
+double pack_elements(const T* row, int64_t count, double scale, int64_t panel_width, float* column) {
+    double squares[4] = {};
     int64_t k = 0;
-    for (; k + 8 <= depth; k += 8)
-        for (int i = 0; i < 8; ++i) {
+    for (; k + 4 <= count; k += 4)
+        for (int i = 0; i < 4; ++i) {
             const float packed = float(double(to_float(row[k + i])) * scale);
             column[(k + i) * panel_width] = packed;
             squares[i] += double(packed) * packed;
         }
-    for (; k < depth; ++k) {
+    for (; k < count; ++k) {
         const float packed = float(double(to_float(row[k])) * scale);
         column[k * panel_width] = packed;
         squares[0] += double(packed) * packed;
     }
-    return ((squares[0] + squares[1]) + (squares[2] + squares[3])) + ((squares[4] + squares[5]) + (squares[6] + squares[7]));
+    return (squares[0] + squares[1]) + (squares[2] + squares[3]);
 }
 
-inline void clear_column(int64_t depth, int64_t panel_width, float* column) {
-    for (int64_t k = 0; k < depth; ++k) column[k * panel_width] = 0;
+// Packs rows [first, first + count) into one panel, `strip` of depth at a time, which keeps the panel's lines in
+// L1 while its columns are written; squares[r] is the sum of squares of row r, scales[r] its power of two.
+template <int panel_width>
+void pack_panel(const Matrix& matrix, int64_t first, int64_t count, const double* scales, float* panel,
+                double* squares) {
+    constexpr int64_t strip = 64;
+    for (int r = 0; r < panel_width; ++r) squares[r] = 0;
+    for (int64_t k = 0; k < matrix.depth; k += strip) {
+        const int64_t size = smaller(strip, matrix.depth - k);
+        for (int r = 0; r < panel_width; ++r) {
+            float* column = panel + k * panel_width + r;
+            if (r < count)
+                squares[r] += with_row(matrix, first + r, [&](const auto* row) {
+                    return pack_elements(row + k, size, scales[r], panel_width, column);
+                });
+            else
+                for (int64_t i = 0; i < size; ++i) column[i * panel_width] = 0;
+        }
+    }
 }
 
 // An upper bound of the norm from a sum of depth squares that was rounded in any order.
@@ -65,17 +82,11 @@ double largest(const Matrix& matrix, int64_t rows) {
 
 template <class V>
 double pack_targets(const Matrix& matrix, int64_t rows, int32_t exponent, float* panels) {
-    const double scale = __builtin_ldexp(1.0, exponent);
-    double most = 0;
-    for (int64_t i = 0; i < ceil_div(rows, width<V>) * width<V>; ++i) {
-        float* column = panels + i / width<V> * width<V> * matrix.depth + i % width<V>;
-        if (i >= rows) {
-            clear_column(matrix.depth, width<V>, column);
-            continue;
-        }
-        const double squares = with_row(
-            matrix, i, [&](const auto* row) { return pack_row(row, matrix.depth, scale, width<V>, column); });
-        most = squares > most ? squares : most;
+    double scales[width<V>], squares[width<V>], most = 0;
+    for (double& scale : scales) scale = __builtin_ldexp(1.0, exponent);
+    for (int64_t i = 0; i < rows; i += width<V>) {
+        pack_panel<width<V>>(matrix, i, smaller(width<V>, rows - i), scales, panels + i * matrix.depth, squares);
+        for (double square : squares) most = square > most ? square : most;
     }
     return norm_above(most, matrix.depth);
 }
@@ -85,18 +96,17 @@ double pack_targets(const Matrix& matrix, int64_t rows, int32_t exponent, float*
 template <class V>
 void pack_noise(const Matrix& matrix, int64_t rows, int32_t largest_exponent, float* panels, int32_t* exponents,
                 double* norms) {
-    for (int64_t j = 0; j < ceil_div(rows, V::rows) * V::rows; ++j) {
-        float* column = panels + j / V::rows * V::rows * matrix.depth + j % V::rows;
-        if (j >= rows) {
-            clear_column(matrix.depth, V::rows, column);
-            continue;
+    double scales[V::rows], squares[V::rows];
+    for (int64_t j = 0; j < rows; j += V::rows) {
+        const int64_t count = smaller(V::rows, rows - j);
+        for (int64_t r = 0; r < count; ++r) {
+            const float most = with_row(matrix, j + r, [&](const auto* row) { return largest_of(row, matrix.depth); });
+            const int32_t own = exponent_to_one(double(most));
+            exponents[j + r] = own < largest_exponent ? own : largest_exponent;
+            scales[r] = __builtin_ldexp(1.0, exponents[j + r]);
         }
-        with_row(matrix, j, [&](const auto* row) {
-            const int32_t own = exponent_to_one(double(largest_of(row, matrix.depth)));
-            exponents[j] = own < largest_exponent ? own : largest_exponent;
-            const double scale = __builtin_ldexp(1.0, exponents[j]);
-            norms[j] = norm_above(pack_row(row, matrix.depth, scale, V::rows, column), matrix.depth);
-        });
+        pack_panel<V::rows>(matrix, j, count, scales, panels + j * matrix.depth, squares);
+        for (int64_t r = 0; r < count; ++r) norms[j + r] = norm_above(squares[r], matrix.depth);
     }
 }
 

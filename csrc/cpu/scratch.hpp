@@ -41,7 +41,12 @@ class List {
     int64_t capacity() const { return capacity_; }
     bool full() const { return size_ == capacity_; }
     T& operator[](int64_t i) { return data_[i]; }
+    T* data() { return data_; }
     const T* data() const { return data_; }
+    void resize(int64_t size) {  // what is new is not set
+        if (size > capacity_) reserve(2 * size);
+        size_ = size;
+    }
     void truncate(int64_t size) { size_ = size; }
     void push(const T& value) {
         if (full()) reserve(capacity_ ? 2 * capacity_ : smallest);

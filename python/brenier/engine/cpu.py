@@ -1,7 +1,7 @@
 """The C++ engine: a blocked float32 pass keeps the targets that could win, float64 decides among them.
 
-The float32 pass is only a filter with a proved bound (csrc/core/bound.hpp, docs/numerics.md), so that winners and
-scores are those of engine/reference.py bit for bit, on every instruction set, for any thread count and chunking.
+The float32 pass is only a filter with a proved bound (csrc/core/bound.hpp, docs/numerics.md), so that winners
+and scores are those of engine/reference.py bit for bit, on every instruction set, however the work is cut.
 """
 
 from __future__ import annotations
@@ -16,33 +16,21 @@ import torch
 from torch import Tensor
 
 from brenier.engine import threads
-from brenier.engine.merge import join_ranges, join_rows, merge_winners
-from brenier.errors import EngineError
+from brenier.engine.merge import Rows, join_ranges, join_rows, merge_winners
+from brenier.engine.native import Body, address, choose_body, core, view_rows, with_contiguous_rows
 from brenier.types import Candidates
 
 OPERATIONS_PER_CALL = 4e9
 """Multiply-adds count twice: below 0.1 s at 40 GFLOP/s, so that an interrupt is answered soon."""
 
 ELEMENTS_PER_PACK = 1 << 23
-ELEMENTS = {torch.float32: 0, torch.bfloat16: 1, torch.float16: 2}  # csrc/core/views.hpp
 UNRESTRICTED = 1000
 """Exponent of heights that are all equal: they never limit the scaling of the noise."""
 
 
 @dataclass(frozen=True)
-class Body:
-    """One instruction set's compiled verbs, and the panels it wants."""
-
-    index: int
-    name: str
-    runs_here: bool
-    rows: int
-    targets: int
-
-
-@dataclass(frozen=True)
 class PackedTargets:
-    """Targets for one body; ``source`` is the caller's memory where its rows are contiguous: leave it unchanged."""
+    """Targets packed for one body; ``source`` may be the caller's memory, which must then stay unchanged."""
 
     body: Body
     source: Tensor  # (n, d), kept for the float64 scores
@@ -52,7 +40,7 @@ class PackedTargets:
 
     def view(self) -> Any:
         count, depth = self.source.shape
-        return _core().Targets(
+        return core().Targets(
             count, view_rows(self.source, depth), address(self.panels), self.exponent, self.largest_norm
         )
 
@@ -68,7 +56,7 @@ class Heights:
     exponent: int
 
     def view(self) -> Any:
-        return _core().Heights(
+        return core().Heights(
             address(self.exact), address(self.bias), self.pivot, self.largest, self.exponent
         )
 
@@ -100,23 +88,25 @@ class CpuEngine:
         return f"body {choose_body().name}{masked}, {threads.thread_count()} threads"
 
     def prepare(self, y: Tensor) -> PackedTargets:
-        """Float32 panels of the targets, packed on all threads; rows are kept, not copied, where contiguous."""
+        """Float32 panels of the targets, and their source, copied only where its rows are strided."""
         body = choose_body()
         source = with_contiguous_rows(y)
         count, depth = source.shape
         step = body.targets * max(1, ELEMENTS_PER_PACK // (body.targets * max(1, depth)))
         tiles = [(lo, min(lo + step, count)) for lo in range(0, count, step)]
-        magnitudes = threads.run(
-            lambda tile: _core().largest(body.index, view_rows(source[tile[0] :], depth), tile[1] - tile[0]), tiles
-        )
-        exponent = exponent_to_one(max(magnitudes, default=0.0))
+
+        def largest(tile: tuple[int, int]) -> float:
+            lo, hi = tile
+            return float(core().largest(body.index, view_rows(source[lo:], depth), hi - lo))
+
+        exponent = exponent_to_one(max(threads.run(largest, tiles), default=0.0))
         panels = np.empty(-(-count // body.targets) * body.targets * depth, dtype=np.float32)
 
         def pack(tile: tuple[int, int]) -> float:
             lo, hi = tile
             rows = view_rows(source[lo:], depth)
-            norm: float = _core().pack_targets(body.index, rows, hi - lo, exponent, address(panels[lo * depth :]))
-            return norm
+            to = address(panels[lo * depth :])
+            return float(core().pack_targets(body.index, rows, hi - lo, exponent, to))
 
         norms = threads.run(pack, tiles)
         return PackedTargets(body, source, panels, exponent, max(norms, default=0.0))
@@ -132,7 +122,7 @@ class CpuEngine:
         def work(piece: Piece) -> tuple[np.ndarray, np.ndarray]:
             return assign_piece(x, y, heights, piece)
 
-        blocks = cut(len(x), *y.source.shape, y.body)
+        blocks = cut(len(x), y)
         parts = iter(threads.run(work, [piece for block in blocks for piece in block]))
         for block in blocks:
             rows = slice(*block[0].rows)
@@ -145,35 +135,35 @@ class CpuEngine:
         if heights is None:
             return join_rows([(np.zeros(len(x), dtype=np.int64), np.empty(0, dtype=np.int64), np.empty(0))])
 
-        def work(piece: Piece) -> tuple[np.ndarray, ...]:
+        def work(piece: Piece) -> Rows:
             return candidates_piece(x, y, heights, margin, piece)
 
-        blocks = cut(len(x), *y.source.shape, y.body)
+        blocks = cut(len(x), y)
         parts = iter(threads.run(work, [piece for block in blocks for piece in block]))
         return join_rows([join_ranges([next(parts) for _ in block], margin) for block in blocks])
 
 
-def assign_piece(x: Tensor, y: PackedTargets, heights: Heights, piece: Piece) -> tuple[np.ndarray, np.ndarray]:
+def assign_piece(
+    x: Tensor, y: PackedTargets, heights: Heights, piece: Piece
+) -> tuple[np.ndarray, np.ndarray]:
     """Best target of each row among the ranges, which ascend: each call goes on from the one before."""
     noise = PackedNoise(x[slice(*piece.rows)], y, heights.exponent)
     winners = np.full(noise.count, -1, dtype=np.int64)
     scores = np.full(noise.count, -np.inf)
     for lo, hi in piece.ranges:
-        _core().assign(
+        core().assign(
             y.body.index, noise.view, y.view(), heights.view(), lo, hi, address(winners), address(scores)
         )
     return winners, scores
 
 
-def candidates_piece(
-    x: Tensor, y: PackedTargets, heights: Heights, margin: float, piece: Piece
-) -> tuple[np.ndarray, ...]:
+def candidates_piece(x: Tensor, y: PackedTargets, heights: Heights, margin: float, piece: Piece) -> Rows:
     """(lengths, indices, scores) of the rows among the ranges; the best so far bars later ranges."""
     noise = PackedNoise(x[slice(*piece.rows)], y, heights.exponent)
     best = np.full(noise.count, -np.inf)
     parts = []
     for lo, hi in piece.ranges:
-        found = _core().candidates(
+        found = core().candidates(
             y.body.index, noise.view, y.view(), heights.view(), lo, hi, margin, address(best)
         )
         lengths = np.empty(noise.count, dtype=np.int64)
@@ -192,7 +182,7 @@ class PackedNoise:
         self.panels = np.empty(-(-self.count // y.body.rows) * y.body.rows * depth, dtype=np.float32)
         self.exponents = np.empty(self.count, dtype=np.int32)
         self.norms = np.empty(self.count)
-        _core().pack_noise(
+        core().pack_noise(
             y.body.index,
             view_rows(self.rows, depth),
             self.count,
@@ -201,7 +191,7 @@ class PackedNoise:
             address(self.exponents),
             address(self.norms),
         )
-        self.view = _core().Noise(
+        self.view = core().Noise(
             self.count,
             self.rows.data_ptr(),
             address(self.panels),
@@ -215,7 +205,7 @@ def scale_heights(h: Tensor, body: Body) -> Heights | None:
 
     Halved before the subtraction, which then cannot overflow, and taken to [-1, 0] by a power of two.
     """
-    exact = h.numpy()
+    exact = np.ascontiguousarray(h.numpy())
     finite = exact[exact > -np.inf]
     if len(finite) == 0:
         return None
@@ -228,21 +218,22 @@ def scale_heights(h: Tensor, body: Body) -> Heights | None:
     return Heights(exact, bias, pivot, float(np.abs(finite).max()), exponent - 1)
 
 
-def cut(rows: int, targets: int, depth: int, body: Body) -> list[list[Piece]]:
+def cut(rows: int, y: PackedTargets) -> list[list[Piece]]:
     """Blocks of rows, each a list of pieces over ascending groups of targets.
 
-    Every range of every piece is one native call of at most OPERATIONS_PER_CALL. Where there are fewer blocks of
-    rows than threads, the targets are dealt among them.
+    Every range of every piece is one native call of about OPERATIONS_PER_CALL at most. Where there are fewer
+    blocks of rows than threads, the targets are dealt among the threads.
     """
-    workers = threads.thread_count()
+    (targets, depth), body, workers = y.source.shape, y.body, threads.thread_count()
     panel = 16 * body.rows
     per_thread = -(-rows // (4 * workers * panel)) * panel
     affordable = int(OPERATIONS_PER_CALL / (2 * max(1, targets) * max(1, depth))) // panel * panel
     height = max(panel, min(per_thread, affordable))
     blocks = [(lo, min(lo + height, rows)) for lo in range(0, rows, height)]
-    call = int(OPERATIONS_PER_CALL / (2 * min(height, max(1, rows)) * max(1, depth)))
-    ranges = list(target_ranges(targets, min(call, 1 << 30), body.targets))
-    groups = 1 if len(blocks) >= workers else min(len(ranges), -(-workers // max(1, len(blocks))))
+    affordable = int(OPERATIONS_PER_CALL / (2 * min(height, max(1, rows)) * max(1, depth)))
+    groups = 1 if len(blocks) >= workers else -(-workers // max(1, len(blocks)))
+    ranges = list(target_ranges(targets, min(affordable, -(-targets // groups), 1 << 30), body.targets))
+    groups = min(groups, len(ranges))
     dealt = [ranges[len(ranges) * g // groups : len(ranges) * (g + 1) // groups] for g in range(groups)]
     return [[Piece(block, group) for group in dealt] for block in blocks]
 
@@ -251,47 +242,6 @@ def target_ranges(targets: int, most: int, panel: int) -> Iterator[tuple[int, in
     step = max(1, most // panel) * panel
     for lo in range(0, targets, step):
         yield lo, min(lo + step, targets)
-
-
-def choose_body() -> Body:
-    """The fastest body this processor runs, or the one that BRENIER_CPU_BODY names.
-
-    Raises EngineError for a name that does not exist or does not run here.
-    """
-    table = [Body(index, *row) for index, row in enumerate(_core().bodies())]
-    asked = os.environ.get("BRENIER_CPU_BODY")
-    usable = [body for body in table if body.runs_here]
-    if not asked:
-        return usable[0]
-    for body in usable:
-        if body.name == asked:
-            return body
-    known = asked in [body.name for body in table]
-    raise EngineError(
-        "BRENIER_CPU_BODY",
-        expected="one of " + ", ".join(body.name for body in usable),
-        got=f"{asked!r}" + (", which this processor does not run" if known else ""),
-        remedy="unset it to let the fastest be chosen",
-    )
-
-
-def _core() -> Any:
-    from brenier import _core as module
-
-    return module
-
-
-def with_contiguous_rows(y: Tensor) -> Tensor:
-    """The tensor itself where each row is contiguous in memory, else a copy in its own type."""
-    return y if y.shape[1] < 2 or y.stride(1) == 1 else y.contiguous()
-
-
-def view_rows(rows: Tensor, depth: int) -> Any:
-    return _core().Matrix(rows.data_ptr(), rows.stride(0), depth, ELEMENTS[rows.dtype])
-
-
-def address(array: np.ndarray) -> int:
-    return array.ctypes.data
 
 
 def exponent_to_one(value: float) -> int:

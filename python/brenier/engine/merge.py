@@ -1,4 +1,4 @@
-"""Joins what native calls on pieces of the work return: exact, so the answer does not depend on the pieces."""
+"""Joins what native calls on pieces of the work return: exact, so answers do not depend on the pieces."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import torch
 
 from brenier.types import Candidates
 
-Rows = tuple[np.ndarray, ...]
+Rows = tuple[np.ndarray, np.ndarray, np.ndarray]
 """Lengths (rows,), indices (total,) and float64 scores (total,) of some rows of candidates."""
 
 

@@ -49,7 +49,9 @@ class ReferenceEngine:
         best = torch.full((len(x),), -torch.inf, dtype=torch.float64)
         for lo, hi in row_blocks(len(x), len(y)):
             block = scores(x[lo:hi], y, h).cpu().numpy()
-            winner = block.argmax(axis=1)  # numpy returns the first of equal maxima; torch does not promise it
+            winner = block.argmax(
+                axis=1
+            )  # numpy returns the first of equal maxima; torch does not promise it
             best[lo:hi] = torch.from_numpy(block[np.arange(hi - lo), winner])
             winners[lo:hi] = torch.from_numpy(winner)
         winners[best == -torch.inf] = -1
@@ -57,6 +59,8 @@ class ReferenceEngine:
 
     def candidates(self, x: Tensor, y: Tensor, h: Tensor, margin: float) -> Candidates:
         """Targets with score ≥ best − margin (float64, one rounding), for each row, ascending by index."""
+        if len(y) == 0:
+            return concatenate([torch.zeros(len(x), dtype=torch.int64, device=x.device)], [], [], x.device)
         lengths, indices, values = [], [], []
         for lo, hi in row_blocks(len(x), len(y)):
             block = scores(x[lo:hi], y, h)

@@ -74,17 +74,24 @@ def load(name: str) -> Engine:
     return engine
 
 
+def why_unavailable(name: str) -> str | None:
+    """None where the engine of that name runs here, else the reason; an engine that fails to import has one."""
+    try:
+        return load(name).why_unavailable()
+    except ImportError as error:
+        return f"its module does not import: {error}"
+
+
 def runs_here(name: str) -> bool:
-    return load(name).why_unavailable() is None
+    return why_unavailable(name) is None
 
 
 def available(name: str) -> Engine:
     """The engine of that name if it runs here; raises EngineError with the reason if not."""
-    engine = load(name)
-    reason = engine.why_unavailable()
+    reason = why_unavailable(name)
     if reason is not None:
         raise EngineError(f"engine {name!r}", expected="to be available here", got=reason)
-    return engine
+    return load(name)
 
 
 def choose(device: str, engine: str | None, usable: tuple[str, ...]) -> Choice:
@@ -118,10 +125,15 @@ def engine_for(device: str, engine: str | None) -> Engine:
 
 def engines() -> list[EngineStatus]:
     """Every engine, whether it runs here, and the reason where it does not."""
-    rows = []
-    for name in ENGINES:
-        engine = load(name)
-        reason = engine.why_unavailable()
-        detail = getattr(engine, "detail", lambda: "")() if reason is None else ""
-        rows.append(EngineStatus(name, reason is None, reason or "available", detail))
-    return rows
+    return [engine_status(name) for name in ENGINES]
+
+
+def engine_status(name: str) -> EngineStatus:
+    """One row of engines(); a wrong setting of an engine is a reason here, and an error where it is used."""
+    try:
+        reason = why_unavailable(name)
+    except EngineError as error:
+        reason = str(error)
+    if reason is not None:
+        return EngineStatus(name, False, reason)
+    return EngineStatus(name, True, "available", getattr(load(name), "detail", lambda: "")())

@@ -1,4 +1,4 @@
-"""The one thread pool of the process, which drives the native functions (they release the interpreter lock)."""
+"""The one thread pool of the process; it drives native functions, which release the interpreter lock."""
 
 from __future__ import annotations
 
@@ -40,8 +40,8 @@ def available_processors() -> int:
 def run(function: Callable[[Item], Result], items: Iterable[Item]) -> list[Result]:
     """function(item) for every item on the pool, results in the order of the items.
 
-    The first exception is raised once the calls under way have ended; those not begun are dropped. Runs inline
-    with one thread, with one item, and when called from the pool itself.
+    The first exception is raised at once and calls not yet begun are dropped. Runs inline with one thread,
+    with one item, and when called from the pool itself.
     """
     work = list(items)
     threads = thread_count()

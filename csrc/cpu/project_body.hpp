@@ -1,0 +1,65 @@
+// project:  out[i, c] = <y_i, z_c>  in float32, one chain of fused multiply-adds over ascending depth from 0, so that
+// the bits depend on nothing but the two rows.
+//
+//     V::rows rows of y  x  every packed panel of z, `strip` of depth at a time
+//
+// A strip of the rows is copied to where its rows do not fall on the same sets of the L1 cache. The unfinished chains
+// of a group of rows wait in L1 between strips: as float32, which is what a register holds.
+// Bytes per tile and strip: 4 strip (V::rows + width); the rows come from memory once, z from L2.
+#pragma once
+
+#include <cstdint>
+
+#include "cpu/element.hpp"
+#include "cpu/filter.hpp"
+
+namespace brenier::cpu {
+namespace {
+
+constexpr int64_t strip = 512;
+constexpr int64_t strip_stride = strip + 16;  // one cache line more than a power of two
+
+// Copies the sums of a group of rows, tile by tile, into rows of the output.
+template <class V>
+void store_sums(const float* sums, int64_t rows, int64_t directions, float* out) {
+    for (int64_t c = 0; c < directions; c += width<V>)
+        for (int64_t r = 0; r < rows; ++r)
+            __builtin_memcpy(out + r * directions + c, sums + c / width<V> * tile_size<V> + r * width<V>,
+                             size_t(smaller(width<V>, directions - c)) * sizeof(float));
+}
+
+// Elements [k, k + size) of `count` rows as float32; the rest of the tile's rows are zero.
+template <class V>
+void load_strip(const Matrix& y, int64_t first, int64_t count, int64_t k, int64_t size, float* to) {
+    for (int64_t r = 0; r < V::rows; ++r, to += strip_stride) {
+        if (r < count)
+            with_row(y, first + r, [&](const auto* row) {
+                for (int64_t i = 0; i < size; ++i) to[i] = to_float(row[k + i]);
+            });
+        else
+            __builtin_memset(to, 0, size_t(size) * sizeof(float));
+    }
+}
+
+// y (rows, depth); panels: z packed by pack_targets with exponent 0; out (rows, directions).
+template <class V>
+void project(const Matrix& y, int64_t rows, const float* panels, int64_t directions, float* out) {
+    const int64_t count = ceil_div(directions, width<V>);
+    Scratch<float> sums(count * tile_size<V>), strips(V::rows * strip_stride);
+    for (int64_t i = 0; i < rows; i += V::rows) {
+        const int64_t here = smaller(V::rows, rows - i);
+        int64_t k = 0;
+        do {
+            const int64_t size = smaller(strip, y.depth - k);
+            load_strip<V>(y, i, here, k, size, strips.get());
+            for (int64_t t = 0; t < count; ++t)
+                multiply_tile<V, Fused<V>>(strips.get(), strip_stride, 1, panels + (t * y.depth + k) * width<V>, size,
+                                           sums.get() + t * tile_size<V>, k > 0);
+            k += size;
+        } while (k < y.depth);
+        store_sums<V>(sums.get(), here, directions, out + i * directions);
+    }
+}
+
+}  // namespace
+}  // namespace brenier::cpu

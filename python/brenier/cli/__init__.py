@@ -1,0 +1,1 @@
+"""The command line: every option is one keyword of the library."""

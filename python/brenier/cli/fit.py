@@ -1,0 +1,43 @@
+"""brenier fit: targets file in, potential file out."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from brenier.cli.common import FILE, command, emit, note, reading
+
+NOT_CONVERGED = 3
+
+
+@command("""
+    brenier fit latents.npy --out potential.safetensors
+    brenier fit images.zip --sigma 0.14 --tol 0.02 --out potential.safetensors
+    brenier fit latents.safetensors --weights masses.npy --json --out potential.safetensors
+""")
+@click.argument("targets", type=FILE)
+@click.option("--out", type=FILE, required=True, help="Potential file to write (.safetensors).")
+@click.option("--tol", type=float, default=0.05, show_default=True, help="Bound on χ² of the cell masses.")
+@click.option("--max-samples", type=int, help="Stop after that many noise samples, converged or not.")
+@click.option("--seed", type=int, default=0, show_default=True, help="Of the noise.")
+@click.option("--weights", type=FILE, help="Masses of the targets, (n,) [default: equal].")
+@click.option("--sigma", type=float, help="Fit onto noised latents y + sigma·ε at this level.")
+@click.option("--latent-seed", type=int, default=0, show_default=True, help="Of ε, with --sigma.")
+@click.option("--engine", help="reference, cpu, triton or cuda [default: chosen; see brenier doctor].")
+@click.option("--device", help="cpu or cuda [default: where the targets are].")
+@reading
+def fit(targets: Path, out: Path, as_json: bool, quiet: bool, **options: Any) -> None:
+    """Fit the Brenier potential of standard normal noise onto TARGETS.
+
+    TARGETS is .npy, .safetensors, a folder of images or a .zip of them. A record of the run is written beside the
+    potential (same name, .json). Exit code 3: written, but not converged.
+    """
+    from brenier.report.fitting import fit_file
+
+    record = fit_file(targets, out, progress=not quiet, say=note, **options)
+    emit(as_json, record, record["summary"])
+    if not record["converged"]:
+        note(f"warning: not converged; χ² is {record['error']}, asked for {record['settings']['tol']}")
+        click.get_current_context().exit(NOT_CONVERGED)

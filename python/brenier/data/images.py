@@ -1,0 +1,140 @@
+"""PNG and JPEG images from a folder or, in place, from a zip; sizes are checked before allocation."""
+
+from __future__ import annotations
+
+import io
+import os
+import struct
+import zipfile
+import zlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from brenier.errors import FileError, require_package
+
+SUFFIXES = (".png", ".jpg", ".jpeg")
+MAX_PIXELS = 1 << 26  # of one image: 67 million, 8192 x 8192
+MAX_FILE = 1 << 29  # bytes of one compressed image once out of its zip
+DAMAGE = (OSError, SyntaxError, ValueError, EOFError, struct.error, zlib.error)  # what decoders raise
+MODES = {"L": "L", "RGB": "RGB", "1": "L", "P": "RGB"}
+
+
+@dataclass(frozen=True)
+class ImageFile:
+    """One image by name, and how to get its bytes."""
+
+    name: str
+    read: Callable[[], bytes]
+
+
+def load_folder(folder: Path) -> tuple[Tensor, str]:
+    """Images (n, channels, height, width) uint8 of a folder and its subfolders, sorted by name."""
+    paths = sorted(
+        p for p in folder.rglob("*") if _is_image(p.relative_to(folder).as_posix()) and p.is_file()
+    )
+    images = [ImageFile(str(p), p.read_bytes) for p in paths]
+    return _stack(images, str(folder)), f"{len(images)} images sorted by name"
+
+
+def load_zip(archive: Path) -> tuple[Tensor, str]:
+    """Images (n, channels, height, width) uint8 of a zip, sorted by name; nothing is extracted."""
+    try:
+        with zipfile.ZipFile(archive) as handle:
+            members = sorted(
+                (m for m in handle.infolist() if _is_image(m.filename)), key=lambda m: m.filename
+            )
+            images = [ImageFile(f"{archive}:{m.filename}", _member(handle, m, archive)) for m in members]
+            return _stack(images, str(archive)), f"{len(images)} images sorted by name"
+    except (zipfile.BadZipFile, NotImplementedError, EOFError) as error:
+        raise FileError(str(archive), expected="a whole zip archive", got=str(error)) from error
+
+
+def _is_image(name: str) -> bool:
+    hidden = any(part.startswith((".", "__MACOSX")) for part in name.split("/"))
+    return name.lower().endswith(SUFFIXES) and not hidden
+
+
+def _member(handle: zipfile.ZipFile, member: zipfile.ZipInfo, archive: Path) -> Callable[[], bytes]:
+    """A reader that stops at the size the directory states: a lying header cannot fill the memory."""
+
+    def read() -> bytes:
+        if member.file_size > MAX_FILE or member.flag_bits & 1:
+            got = "an encrypted one" if member.flag_bits & 1 else f"{member.file_size} bytes"
+            raise FileError(
+                f"{archive}:{member.filename}", expected=f"a plain image up to {MAX_FILE} bytes", got=got
+            )
+        with handle.open(member) as stream:
+            return stream.read(member.file_size + 1)
+
+    return read
+
+
+def _stack(images: Sequence[ImageFile], where: str) -> Tensor:
+    if not images:
+        raise FileError(where, expected="at least one PNG or JPEG image", got="none")
+    first = _decode(images[0])
+    shape = (len(images), *first.shape)
+    _require_memory(shape, where)
+    stacked = np.empty(shape, dtype=np.uint8)
+    for row, image in enumerate(images):
+        pixels = first if row == 0 else _decode(image)
+        if pixels.shape != first.shape:
+            raise FileError(
+                image.name,
+                expected=f"the shape of {images[0].name}, {_shape(first)}",
+                got=_shape(pixels),
+                remedy="resize all images to one size and colour mode",
+            )
+        stacked[row] = pixels
+    return torch.from_numpy(stacked)
+
+
+def _decode(image: ImageFile) -> np.ndarray:
+    """Pixels (channels, height, width) uint8, as stored: no rotation, no colour management."""
+    pillow = require_package("PIL.Image", "report")
+    try:
+        with pillow.open(io.BytesIO(image.read()), formats=("PNG", "JPEG")) as picture:
+            _require_plain(picture, image.name)
+            pixels = np.asarray(picture.convert(MODES[picture.mode]))
+    except FileError:
+        raise
+    except (*DAMAGE, pillow.DecompressionBombError) as error:
+        raise FileError(image.name, expected="a whole PNG or JPEG image", got=str(error)) from error
+    return pixels[None] if pixels.ndim == 2 else pixels.transpose(2, 0, 1)
+
+
+def _require_plain(picture: Any, name: str) -> None:
+    """The header alone decides; no pixel has been decoded yet."""
+    width, height = picture.size
+    if width * height > MAX_PIXELS:
+        raise FileError(name, expected=f"at most {MAX_PIXELS} pixels", got=f"{width} x {height}")
+    if picture.mode not in MODES or "transparency" in picture.info:
+        raise FileError(
+            name,
+            expected="8-bit grey or RGB without transparency",
+            got=f"mode {picture.mode}" + (" with transparency" if "transparency" in picture.info else ""),
+            remedy="convert it first, so that what happens to alpha or 16 bits is your choice",
+        )
+
+
+def _require_memory(shape: tuple[int, ...], where: str) -> None:
+    wanted = int(np.prod(shape, dtype=object))
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    if wanted > memory // 2:
+        raise FileError(
+            where,
+            expected=f"images that fit in half of this machine's {memory >> 20} MiB",
+            got=f"{shape[0]} images, {wanted >> 20} MiB",
+            remedy="store them as one uint8 .npy file, which is read without being loaded",
+        )
+
+
+def _shape(pixels: np.ndarray) -> str:
+    channels, height, width = pixels.shape
+    return f"{width} x {height} with {channels} channel" + ("s" if channels > 1 else "")

@@ -1,0 +1,118 @@
+"""Noised data x_M as a source of latents: images and a seed are kept, the noise is made when asked for."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from brenier.data import noise
+from brenier.engine.checks import as_tensor, require_finite
+from brenier.errors import InputError
+from brenier.types import Array
+
+READABLE = (torch.uint8, torch.float16, torch.bfloat16, torch.float32)
+
+
+class NoisedLatents:
+    """The latents x_M[i] = a·y_i + b·ε(seed, i) of a data set at one noise level, never stored.
+
+    images : y, (n, d) or (n, ...) to be flattened; float32, float16, bfloat16, or uint8 read as y/127.5 − 1
+    sigma : b ≥ 0, the noise level (σ_M for VE and EDM models, √(1−ᾱ_M) for VP)
+    scale : a, the signal level (1 for VE and EDM, √ᾱ_M for VP)
+    seed : of ε; ε(seed, i) is noise number i of the LATENT stream, whatever the range it is read in
+
+    A latent source: len, .shape (n, d), .dtype, read(lo, hi). Raises InputError for NaN, Inf, wrong shapes.
+    """
+
+    dtype = torch.float32
+
+    def __init__(self, images: Array, *, sigma: float, seed: int = 0, scale: float = 1.0) -> None:
+        tensor = as_tensor(images, "images")
+        if tensor.ndim < 2 or tensor.dtype not in READABLE:
+            raise InputError(
+                "images",
+                expected="(n, d) or (n, ...) of float32, float16, bfloat16 or uint8",
+                got=f"{tensor.dtype} {tuple(tensor.shape)}",
+            )
+        if tensor.is_floating_point():
+            require_finite(tensor, "images")
+        self._images = tensor
+        self.scale = number(scale, "scale", lowest=-math.inf)
+        self.sigma = number(sigma, "sigma", lowest=0.0)
+        self.seed = int(seed)
+        self.shape = (len(tensor), math.prod(tensor.shape[1:]))
+
+    def __len__(self) -> int:
+        return self.shape[0]
+
+    def read(self, lo: int, hi: int) -> Tensor:
+        """Latents lo to hi − 1, float32 (hi − lo, d); the same bits for any division into ranges."""
+        if not 0 <= lo <= hi <= len(self):
+            raise InputError("range", expected=f"0 ≤ lo ≤ hi ≤ {len(self)}", got=f"{lo}, {hi}")
+        return self._mix(self._clean(slice(lo, hi)), self._noise(self.seed, lo, hi - lo))
+
+    def take(self, indices: Array, *, seeds: Sequence[int] | Tensor | None = None) -> Tensor:
+        """The latents at int64 indices (N,), in that order, repeats allowed: float32 (N, d).
+
+        seeds : (N,) one per row, to noise row k with ε(seeds[k], indices[k]) in place of the stored noise
+        """
+        rows = self._checked(indices)
+        own = [self.seed] * len(rows) if seeds is None else [int(seed) for seed in seeds]
+        if len(own) != len(rows):
+            raise InputError("seeds", expected=f"one per index, {len(rows)}", got=str(len(own)))
+        pieces = [self._noise(seed, lo, hi - lo) for seed, lo, hi in runs(own, rows.tolist())]
+        epsilon = torch.cat(pieces) if pieces else torch.empty(0, self.shape[1])
+        return self._mix(self._clean(rows), epsilon)
+
+    def materialise(self) -> Tensor:
+        """All latents in memory, float32 (n, d)."""
+        return self.read(0, len(self))
+
+    def clean(self, indices: Array) -> Tensor:
+        """The images y at int64 indices (N,) without scale and noise, float32 (N, d)."""
+        return self._clean(self._checked(indices))
+
+    def _checked(self, indices: Array) -> Tensor:
+        rows = as_tensor(indices, "indices")
+        if rows.ndim != 1 or rows.dtype != torch.int64:
+            raise InputError("indices", expected="int64 (N,)", got=f"{rows.dtype} {tuple(rows.shape)}")
+        if len(rows) and not (int(rows.min()) >= 0 and int(rows.max()) < len(self)):
+            raise InputError(
+                "indices",
+                expected=f"numbers from 0 to {len(self) - 1}",
+                got=f"{int(rows.min())} to {int(rows.max())}",
+                remedy="-1 marks noise that no target wins: drop such rows first",
+            )
+        return rows.to(self._images.device)
+
+    def _clean(self, rows: slice | Tensor) -> Tensor:
+        images = self._images[rows].flatten(1)
+        return images.float() / 127.5 - 1 if images.dtype == torch.uint8 else images.float()
+
+    def _noise(self, seed: int, first: int, rows: int) -> Tensor:
+        return torch.as_tensor(noise.normal(seed, first, rows, self.shape[1], stream=noise.Stream.LATENT))
+
+    def _mix(self, images: Tensor, epsilon: Tensor) -> Tensor:
+        # two products, then a sum: a fused multiply-add would round differently on other paths
+        return images * self.scale + epsilon.to(images.device) * self.sigma
+
+
+def runs(seeds: list[int], rows: list[int]) -> list[tuple[int, int, int]]:
+    """Consecutive rows of one seed as (seed, lo, hi), in order."""
+    found: list[tuple[int, int, int]] = []
+    for seed, row in zip(seeds, rows, strict=True):
+        if found and found[-1][0] == seed and found[-1][2] == row:
+            found[-1] = (seed, found[-1][1], row + 1)
+        else:
+            found.append((seed, row, row + 1))
+    return found
+
+
+def number(value: float, what: str, *, lowest: float) -> float:
+    if not (isinstance(value, int | float) and math.isfinite(value) and value >= lowest):
+        bound = "" if lowest == -math.inf else f" ≥ {lowest:g}"
+        raise InputError(what, expected=f"a finite number{bound}", got=repr(value))
+    return float(value)

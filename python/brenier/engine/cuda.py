@@ -1,0 +1,143 @@
+"""The CUDA C++ engine: float64 scores in the contract's order, straight from brenier._cuda."""
+
+from __future__ import annotations
+
+import importlib
+from functools import cached_property
+from types import ModuleType
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from brenier.engine.certified import fold_parts
+from brenier.engine.reference import ReferenceEngine
+from brenier.errors import EngineError
+from brenier.types import Candidates
+
+ELEMENT = {torch.float32: 0, torch.float16: 1, torch.bfloat16: 2}  # csrc/cuda/scan.hpp, Element
+OLDEST = (8, 0)
+NOT_BUILT = (
+    "brenier was built without CUDA (nvcc was not found at build time; reinstall with BRENIER_CUDA=ON)"
+)
+
+
+def module() -> ModuleType:
+    return importlib.import_module("brenier._cuda")
+
+
+def why_module_missing() -> str | None:
+    try:
+        module()
+    except ModuleNotFoundError:
+        return NOT_BUILT
+    except ImportError as error:
+        return f"brenier._cuda cannot be loaded: {error}"
+    return None
+
+
+def check(code: int, call: str, message: str) -> None:
+    """Raise EngineError with the CUDA call that failed; it is never retried."""
+    if code != 0:
+        raise EngineError(f"engine 'cuda', {call}", expected="success", got=f"CUDA error {code}: {message}")
+
+
+class Device:
+    """The verbs of brenier._cuda on one GPU, on torch's current stream."""
+
+    def __init__(self, device: torch.device) -> None:
+        self.device = device
+
+    @cached_property
+    def processors(self) -> int:
+        return int(torch.cuda.get_device_properties(self.device).multi_processor_count)
+
+    def run(self, verb: str, problem: Any, output: Any) -> None:
+        """Launch one verb; raises EngineError."""
+        stream = torch.cuda.current_stream(self.device).cuda_stream
+        with torch.cuda.device(self.device):
+            launch = module().Launch(device=torch.cuda.current_device(), stream=stream)
+            check(*getattr(module(), verb)(problem, output, launch))
+
+
+class CudaEngine:
+    """brenier._cuda on CUDA tensors; see csrc/cuda/scan.cu for its tiles and docs/gpu.md for what was run."""
+
+    name = "cuda"
+    devices: tuple[str, ...] = ("cuda",)
+    runner: Any = Device
+
+    def why_unavailable(self) -> str | None:
+        missing = why_module_missing()
+        if missing is not None:
+            return missing
+        count, code, call, message = module().device_count()
+        if code != 0 or count == 0:
+            return f"no NVIDIA driver / no device: {call or 'cudaGetDeviceCount'}: {message or 'found 0'}"
+        if not torch.cuda.is_available():
+            return "no CUDA device in torch: torch.cuda.is_available() is False"
+        capability = torch.cuda.get_device_capability()
+        if capability < OLDEST:
+            return f"compute capability {capability} is older than {OLDEST}, the oldest it is compiled for"
+        return None
+
+    def detail(self) -> str:
+        return f"{torch.cuda.get_device_name()}, compiled for {module().architectures}"
+
+    def prepare(self, y: Tensor) -> Tensor:
+        return y
+
+    def assign(self, x: Tensor, y: Tensor, h: Tensor) -> tuple[Tensor, Tensor]:
+        """Winners int64 (N,) and their float64 scores (N,), as in engine/reference.py."""
+        if x.numel() == 0 or y.numel() == 0:
+            return ReferenceEngine().assign(x, y, h)
+        scores, winners = Scan(x, y, h, self.runner(x.device)).best()
+        return winners, scores
+
+    def candidates(self, x: Tensor, y: Tensor, h: Tensor, margin: float) -> Candidates:
+        """Targets with float64 score ≥ best − margin, ascending by index, as in engine/reference.py."""
+        if x.numel() == 0 or y.numel() == 0:
+            return ReferenceEngine().candidates(x, y, h, margin)
+        scan = Scan(x, y, h, self.runner(x.device))
+        best, _ = scan.best()
+        return scan.reaching(best - margin)
+
+
+class Scan:
+    """One problem as the module takes it; scratch comes from torch's allocator: O(N · splits)."""
+
+    def __init__(self, x: Tensor, y: Tensor, h: Tensor, runner: Any) -> None:
+        self.x, self.y, self.h, self.runner = x, y, h, runner
+        self.splits = module().splits_for(len(x), len(y), runner.processors)
+        sizes = {"rows": len(x), "targets": len(y), "depth": x.shape[1]}
+        self.problem = module().Problem(matrix(x), matrix(y), h.data_ptr(), **sizes, splits=self.splits)
+
+    def best(self) -> tuple[Tensor, Tensor]:
+        """Best score of each row and its lowest index; -inf and -1 where no target can win."""
+        scores = self.empty(torch.float64)
+        winners = self.empty(torch.int64)
+        self.runner.run("assign", self.problem, module().Best(scores.data_ptr(), winners.data_ptr()))
+        return fold_parts(scores, winners)
+
+    def reaching(self, thresholds: Tensor) -> Candidates:
+        """Targets at or above their row's threshold: counted, then listed; both passes have the same bits."""
+        counts = self.empty(torch.int64)
+        self.runner.run(
+            "count", self.problem, module().Lists(thresholds.data_ptr(), counts=counts.data_ptr())
+        )
+        starts = torch.zeros(counts.numel() + 1, dtype=torch.int64, device=self.x.device)
+        starts[1:] = counts.flatten().cumsum(0)
+        total = int(starts[-1])
+        indices = torch.empty(total, dtype=torch.int64, device=self.x.device)
+        scores = torch.empty(total, dtype=torch.float64, device=self.x.device)
+        pointers = {"starts": starts, "indices": indices, "scores": scores}
+        lists = module().Lists(thresholds.data_ptr(), **{k: v.data_ptr() for k, v in pointers.items()})
+        self.runner.run("fill", self.problem, lists)
+        return Candidates(starts[:: self.splits].contiguous(), indices, scores)
+
+    def empty(self, dtype: torch.dtype) -> Tensor:
+        return torch.empty(len(self.x), self.splits, dtype=dtype, device=self.x.device)
+
+
+def matrix(tensor: Tensor) -> Any:
+    return module().Matrix(tensor.data_ptr(), ELEMENT[tensor.dtype], *tensor.stride())

@@ -1,0 +1,68 @@
+"""The compiled module: its bodies, the choice among them, and views of tensors for it."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from brenier.errors import EngineError
+
+ELEMENTS = {torch.float32: 0, torch.bfloat16: 1, torch.float16: 2}  # csrc/core/views.hpp
+
+
+def core() -> Any:
+    """The compiled module, loaded at first use; raises ImportError where it does not load."""
+    from brenier import _core
+
+    return _core
+
+
+@dataclass(frozen=True)
+class Body:
+    """One instruction set's compiled verbs, and the panels it wants."""
+
+    index: int
+    name: str
+    runs_here: bool
+    rows: int
+    targets: int
+
+
+def choose_body() -> Body:
+    """The fastest body this processor runs, or the one that BRENIER_CPU_BODY names.
+
+    Raises EngineError for a name that does not exist or does not run here.
+    """
+    table = [Body(index, *row) for index, row in enumerate(core().bodies())]
+    asked = os.environ.get("BRENIER_CPU_BODY")
+    usable = [body for body in table if body.runs_here]
+    if not asked:
+        return usable[0]
+    for body in usable:
+        if body.name == asked:
+            return body
+    known = asked in [body.name for body in table]
+    raise EngineError(
+        "BRENIER_CPU_BODY",
+        expected="one of " + ", ".join(body.name for body in usable),
+        got=f"{asked!r}" + (", which this processor does not run" if known else ""),
+        remedy="unset it to let the fastest be chosen",
+    )
+
+
+def with_contiguous_rows(y: Tensor) -> Tensor:
+    """The tensor itself where each row is contiguous in memory, else a copy in its own type."""
+    return y if y.shape[1] < 2 or y.stride(1) == 1 else y.contiguous()
+
+
+def view_rows(rows: Tensor, depth: int) -> Any:
+    return core().Matrix(rows.data_ptr(), rows.stride(0), depth, ELEMENTS[rows.dtype])
+
+
+def address(array: np.ndarray) -> int:
+    return array.ctypes.data

@@ -1,0 +1,63 @@
+"""Targets onto a few directions, with bits that do not depend on how the work is cut."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from brenier.engine import checks, threads
+from brenier.engine.native import Body, address, choose_body, core, view_rows, with_contiguous_rows
+from brenier.errors import InputError
+from brenier.types import Array
+
+OPERATIONS_PER_CALL = 2e9
+ELEMENTS_PER_CALL = 1 << 22
+
+
+def project(y: Array, z: Array) -> Tensor:
+    """P = y zᵀ in float32: each output is one chain of fused multiply-adds over ascending depth.
+
+    y : (n, d) float32, bfloat16 or float16, any strides
+    z : (m, d) likewise
+
+    Returns float32 (n, m), the same bits for any thread count, chunking and instruction set. (The portable body
+    without a fused multiply-add in hardware is slow.) Raises InputError.
+    """
+    rows, directions = checks.as_matrix(y, "y"), checks.as_matrix(z, "z")
+    if rows.shape[1] != directions.shape[1] or rows.device.type != "cpu" or directions.device.type != "cpu":
+        raise InputError(
+            "y and z",
+            expected="CPU matrices of the same dimension d",
+            got=f"{tuple(rows.shape)} on {rows.device} and {tuple(directions.shape)} on {directions.device}",
+        )
+    body = choose_body()
+    panels = pack_directions(directions, body)
+    out = np.empty((len(rows), len(directions)), dtype=np.float32)
+
+    def work(piece: tuple[int, int]) -> None:
+        lo, hi = piece
+        block = with_contiguous_rows(rows[lo:hi])
+        view = view_rows(block, rows.shape[1])
+        core().project(body.index, view, hi - lo, address(panels), len(directions), address(out[lo:]))
+
+    if out.size > 0:
+        threads.run(work, pieces(len(rows), len(directions), rows.shape[1], body))
+    return torch.from_numpy(out)
+
+
+def pack_directions(z: Tensor, body: Body) -> np.ndarray:
+    """Panels of z, unscaled."""
+    source = with_contiguous_rows(z)
+    count, depth = source.shape
+    panels = np.empty(-(-count // body.targets) * body.targets * depth, dtype=np.float32)
+    core().pack_targets(body.index, view_rows(source, depth), count, 0, address(panels))
+    return panels
+
+
+def pieces(rows: int, directions: int, depth: int, body: Body) -> list[tuple[int, int]]:
+    """Ranges of whole tiles of rows, bounded in operations and in converted elements."""
+    most = min(OPERATIONS_PER_CALL / (2 * directions), ELEMENTS_PER_CALL) / max(1, depth)
+    even = -(-rows // (4 * threads.thread_count()))
+    step = max(1, int(min(most, even) / body.rows)) * body.rows
+    return [(lo, min(lo + step, rows)) for lo in range(0, rows, step)]

@@ -1,0 +1,205 @@
+"""The Triton engine: an fp32 filter over fused tiles, and a float64 decision among its survivors."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import importlib.util
+import os
+from dataclasses import dataclass
+from functools import cached_property
+from types import ModuleType
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from brenier.engine import certified
+from brenier.engine.reference import ReferenceEngine, concatenate
+from brenier.types import Candidates
+
+PAIRS_AT_ONCE = 1 << 20
+"""Survivors held at a time: 24 bytes each. A single row may exceed it, up to its n targets."""
+
+
+def interpreted() -> bool:
+    """Whether Triton was told to interpret its kernels on the CPU (before its first import)."""
+    return os.environ.get("TRITON_INTERPRET", "0").lower() in ("1", "true", "yes", "on", "y")
+
+
+def kernels() -> ModuleType:
+    return importlib.import_module("brenier.kernels.assign")
+
+
+@dataclass(frozen=True)
+class ScaledTargets:
+    """Targets as the caller has them, with the scale and norm that the error bound needs."""
+
+    values: Tensor  # (n, d)
+    scale: float
+    norm: float  # largest ‖y_i‖ · scale
+
+
+class TritonEngine:
+    """brenier.kernels.assign on CUDA tensors, or on CPU tensors with TRITON_INTERPRET=1 (slow, for tests)."""
+
+    name = "triton"
+
+    def __init__(self) -> None:
+        self.devices: tuple[str, ...] = ("cuda", "cpu") if interpreted() else ("cuda",)
+
+    def why_unavailable(self) -> str | None:
+        if importlib.util.find_spec("triton") is None:
+            return "package triton is not installed"
+        if not interpreted() and not torch.cuda.is_available():
+            return (
+                "no CUDA device: torch.cuda.is_available() is False; "
+                "set TRITON_INTERPRET=1 to run its kernels slowly on the CPU"
+            )
+        return None
+
+    def detail(self) -> str:
+        version = importlib.import_module("triton").__version__
+        where = "interpreted on the CPU" if interpreted() else torch.cuda.get_device_name()
+        return f"triton {version}, {where}"
+
+    def prepare(self, y: Tensor) -> ScaledTargets:
+        if y.numel() == 0:
+            return ScaledTargets(y, 1.0, 0.0)
+        norm = float(certified.row_norms(y).max())
+        scale = certified.power_of_two(norm)
+        return ScaledTargets(y, scale, norm * scale)
+
+    def assign(self, x: Tensor, y: ScaledTargets, h: Tensor) -> tuple[Tensor, Tensor]:
+        """Winners int64 (N,) and their float64 scores (N,), as in engine/reference.py."""
+        if trivial(x, y):
+            return ReferenceEngine().assign(x, y.values, h)
+        with on_device(x):
+            return Filter(x, y, h).assign()
+
+    def candidates(self, x: Tensor, y: ScaledTargets, h: Tensor, margin: float) -> Candidates:
+        """Targets with float64 score ≥ best − margin, ascending by index, as in engine/reference.py."""
+        if trivial(x, y):
+            return ReferenceEngine().candidates(x, y.values, h, margin)
+        with on_device(x):
+            return Filter(x, y, h).candidates(margin)
+
+
+def trivial(x: Tensor, y: ScaledTargets) -> bool:
+    """Nothing to multiply: no rows, no targets or no dimension."""
+    return x.numel() == 0 or y.values.numel() == 0
+
+
+def on_device(x: Tensor) -> contextlib.AbstractContextManager[Any]:
+    return torch.cuda.device(x.device) if x.is_cuda else contextlib.nullcontext()
+
+
+class Filter:
+    """One problem on its way through the kernels: scales, bias, bound and tiles."""
+
+    def __init__(self, x: Tensor, y: ScaledTargets, h: Tensor) -> None:
+        self.x, self.y, self.h = x, y, h
+        norms = certified.row_norms(x)
+        self.x_scale = certified.power_of_two(float(norms.max()))
+        self.bias = (h * (self.x_scale * y.scale)).float()
+        depth, scales = x.shape[1], (self.x_scale, y.scale)
+        roundings = kernels().roundings(depth, self.config.section)
+        self.bound = certified.bound(norms * self.x_scale, y.norm, scales, depth, roundings)
+
+    @cached_property
+    def config(self) -> Any:
+        capability = torch.cuda.get_device_capability(self.x.device) if self.x.is_cuda else (0, 0)
+        return kernels().configuration(len(self.x), len(self.y.values), self.x.shape[1], capability)
+
+    def assign(self) -> tuple[Tensor, Tensor]:
+        best, winners = self.best()
+        sure, roomy = certified.thresholds(best, self.bound, margin=0.0)
+        everyone = torch.arange(len(self.x), device=self.x.device)
+        counts = self.count(everyone, roomy)
+        several = (counts.sum(dim=1) > 1) | (roomy == -torch.inf)
+        alone = (~several).nonzero()[:, 0]  # one survivor: it is the best fp32 score, and the winner
+        scores = torch.full((len(self.x),), -torch.inf, dtype=torch.float64, device=self.x.device)
+        scores[alone] = self.score(alone, winners[alone])
+        for rows, owner, index, score in self.survivors(several.nonzero()[:, 0], counts, sure):
+            winners[rows], scores[rows] = certified.fold_pairs(owner, index, score, len(rows))
+        winners[scores == -torch.inf] = -1
+        return winners, scores
+
+    def candidates(self, margin: float) -> Candidates:
+        best, _ = self.best()
+        sure, roomy = certified.thresholds(best, self.bound, margin * (self.x_scale * self.y.scale))
+        everyone = torch.arange(len(self.x), device=self.x.device)
+        lengths, indices, values = [], [], []
+        for rows, owner, index, score in self.survivors(everyone, self.count(everyone, roomy), sure):
+            _, top = certified.fold_pairs(owner, index, score, len(rows))
+            keep = (score >= (top - margin)[owner]) & (score > -torch.inf)
+            lengths.append(torch.bincount(owner[keep], minlength=len(rows)))
+            indices.append(index[keep])
+            values.append(score[keep])
+        return concatenate(lengths, indices, values, self.x.device)
+
+    def survivors(self, rows: Tensor, counts: Tensor, least: Tensor) -> Any:
+        """(rows, owner, index, float64 score) of all that reach the threshold, a bounded group at a time."""
+        for lo, hi in certified.groups(counts[rows].sum(dim=1), PAIRS_AT_ONCE):
+            some = rows[lo:hi]
+            index = self.fill(some, least[some], counts[some])
+            owner = torch.arange(hi - lo, device=rows.device).repeat_interleave(counts[some].sum(dim=1))
+            yield some, owner, index, self.score(some[owner], index)
+
+    def best(self) -> tuple[Tensor, Tensor]:
+        """The best fp32 score of each row and its lowest index."""
+        parts = (len(self.x), self.config.splits)
+        best = torch.empty(parts, dtype=torch.float32, device=self.x.device)
+        winner = torch.empty(parts, dtype=torch.int64, device=self.x.device)
+        kernels().best_tiles[self.grid(len(self.x))](
+            self.x, self.y.values, self.bias, best, winner, *parts[:1], *self.sizes(), **self.tiles()
+        )
+        return certified.fold_parts(best, winner)
+
+    def count(self, rows: Tensor, least: Tensor) -> Tensor:
+        """How many targets of each part reach the row's threshold, (len(rows), splits)."""
+        counts = torch.empty(len(rows), self.config.splits, dtype=torch.int64, device=rows.device)
+        self.list_into(rows, least, counts, counts, counts, fill=False)
+        return counts
+
+    def fill(self, rows: Tensor, least: Tensor, counts: Tensor) -> Tensor:
+        """Those targets, each part in its own room of `counts` places, ascending; -1 in places left over."""
+        starts = torch.zeros(counts.numel() + 1, dtype=torch.int64, device=rows.device)
+        starts[1:] = counts.flatten().cumsum(0)
+        indices = torch.full((int(starts[-1]),), -1, dtype=torch.int64, device=rows.device)
+        self.list_into(rows, least, starts, counts, indices, fill=True)
+        return indices
+
+    def list_into(
+        self, rows: Tensor, least: Tensor, starts: Tensor, counts: Tensor, indices: Tensor, fill: bool
+    ) -> None:
+        kernels().list_tiles[self.grid(len(rows))](
+            self.x, self.y.values, self.bias, rows, least, starts, counts, indices, len(rows),
+            *self.sizes(), FILL=fill, **self.tiles(),
+        )  # fmt: skip
+
+    def score(self, rows: Tensor, targets: Tensor) -> Tensor:
+        """Float64 scores of (row, target) pairs in the fixed order; -inf where the target is -1."""
+        out = torch.empty(len(rows), dtype=torch.float64, device=rows.device)
+        if len(rows):
+            size = self.config.block_pairs
+            kernels().pair_scores[(-(-len(rows) // size),)](
+                self.x, self.y.values, self.h, rows, targets, out, len(rows), self.x.shape[1],
+                *self.x.stride(), *self.y.values.stride(),
+                BLOCK_PAIRS=size, num_warps=4, enable_fp_fusion=True,
+            )  # fmt: skip
+        return out
+
+    def grid(self, rows: int) -> tuple[int, int]:
+        return (-(-rows // self.config.block_rows), self.config.splits)
+
+    def sizes(self) -> tuple[float, ...]:
+        y = self.y.values
+        return (*y.shape, *self.x.stride(), *y.stride(), self.x_scale, self.y.scale, self.config.splits)
+
+    def tiles(self) -> dict[str, Any]:
+        c = self.config
+        return {
+            "BLOCK_ROWS": c.block_rows, "BLOCK_TARGETS": c.block_targets, "BLOCK_DEPTH": c.block_depth,
+            "SECTION": c.section, "num_warps": c.warps, "num_stages": c.stages, "enable_fp_fusion": True,
+        }  # fmt: skip

@@ -1,0 +1,65 @@
+"""Curvature: how much the denoised prediction changes along sampling paths."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from brenier.diffusion.heun import sample_heun
+from brenier.diffusion.loss import Denoiser
+from brenier.diffusion.schedules import check_sigmas
+from brenier.errors import InputError
+
+
+@dataclass(frozen=True)
+class Curvature:
+    """Means over samples, in squared units of the data."""
+
+    total: float  # Σ_i ‖D_{i+1} − D_i‖²
+    per_step: Tensor  # float64 (steps,): the terms of the sum
+    sigmas: Tensor  # float64 (steps + 1,): term i lies between sigmas[i] and sigmas[i+1]
+    samples: int
+
+    def bins(self, edges: Tensor) -> Tensor:
+        """The sum over steps whose higher level lies in (edges[j], edges[j+1]]: float64 (len(edges) − 1,)."""
+        place = torch.bucketize(self.sigmas[:-1], torch.as_tensor(edges, dtype=torch.float64)) - 1
+        count = len(edges) - 1
+        inside = (place >= 0) & (place < count)
+        return torch.zeros(count, dtype=torch.float64).index_add_(0, place[inside], self.per_step[inside])
+
+
+def curvature(denoiser: Denoiser, x: Tensor, sigmas: Tensor | None = None) -> Curvature:
+    """Σ_i ‖D(x_{i+1}; σ_{i+1}) − D(x_i; σ_i)‖² along Heun paths, averaged over samples (design, section 5).
+
+    It is 0 exactly when the denoised prediction never changes, that is for straight paths, where one
+    evaluation would do. It depends on the grid (twice the steps give about half): compare on one grid, with
+    fixed noise.
+
+    denoiser : D(x, σ)
+    x : (N, ...) at level sigmas[0], N ≥ 1
+    sigmas : (steps + 1,) decreasing and > 0; None is 64 geometric steps from 80 to 0.002
+
+    Returns Curvature. Raises InputError.
+    """
+    grid = torch.logspace(1.9030899869919435, -2.6989700043360187, 65, dtype=torch.float64)
+    grid = grid if sigmas is None else torch.as_tensor(sigmas, dtype=torch.float64)
+    levels = check_sigmas(grid)
+    if levels[-1] == 0 or len(x) == 0:
+        raise InputError(
+            "sigmas and x",
+            expected="levels > 0 and at least one sample",
+            got=f"a last level of {levels[-1]:g} and {len(x)} samples",
+            remedy="leave out the last level of edm_sigmas: sigmas[:-1]",
+        )
+    _, states = sample_heun(denoiser, x, grid, trajectory=True)
+    terms, before = [], None
+    with torch.no_grad():
+        for state, sigma in zip(states, levels, strict=True):
+            denoised = denoiser(state, sigma)
+            if before is not None:
+                terms.append(float((denoised - before).double().square().flatten(1).sum(dim=1).mean()))
+            before = denoised
+    steps = torch.tensor(terms, dtype=torch.float64)
+    return Curvature(float(steps.sum()), steps, grid.cpu(), len(x))

@@ -1,0 +1,153 @@
+"""Fitting and pairing from file to file."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+import brenier
+from brenier.data import NoisedLatents, load_array, require_writable, save_array
+from brenier.data.atomic import replacing
+from brenier.data.files import output_path, read_numbers
+from brenier.data.noise import Stream, normal
+from brenier.errors import FileError, NotConvergedWarning
+from brenier.report.record import new_record, plain, write_record
+
+Say = Callable[[str], None]
+
+
+def fit_file(
+    targets: Path,
+    out: Path,
+    *,
+    tol: float = 0.05,
+    max_samples: int | None = None,
+    seed: int = 0,
+    weights: Path | None = None,
+    sigma: float | None = None,
+    latent_seed: int = 0,
+    engine: str | None = None,
+    device: str | None = None,
+    value_range: str | None = None,
+    layout: str = "nchw",
+    tensor: str | None = None,
+    progress: bool = True,
+    say: Say = print,
+) -> dict[str, Any]:
+    """Fit a potential to a file of targets and write it, with a record beside it; returns the record.
+
+    sigma, latent_seed : fit onto NoisedLatents(targets, sigma=sigma, seed=latent_seed) instead
+    Other arguments as in brenier.fit and brenier.data.load_array. Raises BrenierError; writes nothing then.
+    """
+    settings = {k: v for k, v in locals().items() if k not in ("progress", "say")}
+    beside = require_outputs(out, (".safetensors",))
+    loaded = load_array(targets, value_range=value_range, layout=layout, tensor=tensor)
+    say(f"{targets}: {describe(loaded.array)}; {loaded.note}")
+    masses = None if weights is None else read_numbers(weights)
+    source = loaded.array
+    if sigma is not None:
+        source = NoisedLatents(loaded.array, sigma=sigma, seed=latent_seed).materialise()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", NotConvergedWarning)  # the caller says it, with an exit code
+        result = brenier.fit(
+            source,
+            weights=masses,
+            tol=tol,
+            max_samples=max_samples,
+            seed=seed,
+            engine=engine,
+            device=device,
+            progress=progress,
+        )
+    result.potential.save(out)
+    record = new_record("fit", settings) | fit_numbers(result) | {"targets": describe(loaded.array)}
+    record |= {"value_range": loaded.note, "potential": str(out)}
+    write_record(beside, record)
+    return record
+
+
+def fit_numbers(result: Any) -> dict[str, Any]:
+    """The figures of a FitResult as JSON types."""
+    record: dict[str, Any] = plain(
+        {
+            "converged": result.converged,
+            "status": result.status,
+            "error": result.error,
+            "error_stderr": result.error_stderr,
+            "samples": result.samples,
+            "seconds": result.seconds,
+            "summary": result.summary(),
+            "history": [
+                {name: getattr(row, name) for name in ("samples", "error", "epsilon", "seconds")}
+                for row in result.history
+            ],
+            "checks": list(result.checks),
+        }
+    )
+    return record
+
+
+def pair_file(
+    data: Path,
+    out: Path,
+    *,
+    noise: Path | None = None,
+    seed: int = 0,
+    save_noise: Path | None = None,
+    labels: Path | None = None,
+    value_range: str | None = None,
+    layout: str = "nchw",
+    tensor: str | None = None,
+    say: Say = print,
+) -> dict[str, Any]:
+    """Pair a file of data with noise and write the permutation (.npy, int64); returns the record.
+
+    Without a noise file, noise is number 0 to n - 1 of the seed's POOL stream. Raises BrenierError.
+    """
+    settings = {k: v for k, v in locals().items() if k != "say"}
+    beside = require_outputs(out, (".npy",))
+    if save_noise is not None:
+        require_writable(output_path(save_noise))
+    loaded = load_array(data, value_range=value_range, layout=layout, tensor=tensor)
+    say(f"{data}: {describe(loaded.array)}; {loaded.note}")
+    rows = loaded.array.float()
+    epsilon = given_noise(noise, seed, rows)
+    classes = None if labels is None else torch.from_numpy(read_numbers(labels))
+    pairing = brenier.pair(rows, epsilon, labels=classes)
+    permutation = torch.as_tensor(pairing.permutation)
+    with replacing(out) as temporary:
+        np.save(temporary, permutation.cpu().numpy(), allow_pickle=False)
+    if save_noise is not None:
+        save_array(save_noise, epsilon)
+    record = new_record("pair", settings) | plain(
+        {name: getattr(pairing, name) for name in ("cost", "cost_before", "gap", "status", "seconds")}
+    )
+    record["summary"] = (
+        f"{len(rows)} pairs in {pairing.seconds:.3g} s: cost {pairing.cost:.6g}, before {pairing.cost_before:.6g}; {out}"
+    )
+    write_record(beside, record)
+    return record
+
+
+def given_noise(noise: Path | None, seed: int, rows: Tensor) -> Tensor:
+    if noise is not None:
+        return load_array(noise, value_range="raw").array
+    return torch.as_tensor(normal(seed, 0, len(rows), rows.shape[1], stream=Stream.POOL))
+
+
+def require_outputs(out: Path, suffixes: tuple[str, ...]) -> Path:
+    """The record's path beside the output, once both are known to be writable; raises FileError."""
+    if out.suffix not in suffixes:
+        raise FileError(str(out), expected="a name ending in " + " or ".join(suffixes), got=repr(out.suffix))
+    require_writable(out)
+    return require_writable(out.with_suffix(".json"))
+
+
+def describe(rows: Tensor) -> str:
+    return f"{len(rows):,} rows of {rows.shape[1]:,} numbers, {str(rows.dtype).removeprefix('torch.')}"

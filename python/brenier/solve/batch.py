@@ -1,0 +1,50 @@
+"""A batch of fitting samples, drawn in chunks whose candidate lists fit in bounded memory."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+import torch
+
+from brenier.engine import candidates
+from brenier.solve.sampling import FullSampler, SubspaceSampler
+from brenier.solve.state import State
+from brenier.types import Candidates
+
+FIRST_ROWS = 128  # the first chunk measures how long the lists are; the gap is taken from it alone
+ENTRIES = 1 << 21  # list entries per chunk
+MOST_ROWS = 8192
+GAP_MEMORY = 0.8
+
+
+def chunks(
+    sampler: FullSampler | SubspaceSampler, state: State, batch: int, margin: float, *, whole: bool = False
+) -> Iterator[Candidates]:
+    """Lists for all rows of the step's batch; sums over them do not depend on where they are cut.
+
+    whole : the caller keeps all lists, so the batch is cut down to ENTRIES where they are long.
+    """
+    sampler.begin(state.step)
+    heights = torch.from_numpy(state.heights)
+    done, rows = 0, min(FIRST_ROWS, batch)
+    while done < batch:
+        draw = sampler.draw(state.samples + done, rows)
+        found = candidates(draw.noise, draw.targets, heights, margin=margin)
+        yield found
+        fitting = max(FIRST_ROWS, int(ENTRIES * rows / max(len(found.indices), 1)))
+        if whole and done == 0:
+            batch = min(batch, fitting)
+        done += rows
+        rows = min(batch - done, fitting, MOST_ROWS)
+
+
+def mean_gap(lists: Candidates, margin: float, before: float) -> float:
+    """Running mean of best minus runner-up score, a row without a runner-up counting as the margin."""
+    scores, offsets = lists.scores.numpy(), lists.offsets.numpy()
+    starts = offsets[:-1]
+    best = np.maximum.reduceat(scores, starts)
+    rest = scores.copy()
+    rest[[lo + int(np.argmax(scores[lo:hi])) for lo, hi in zip(starts, offsets[1:], strict=True)]] = -np.inf
+    gap = float(np.minimum(best - np.maximum.reduceat(rest, starts), margin).mean())
+    return gap if np.isnan(before) else GAP_MEMORY * before + (1 - GAP_MEMORY) * gap

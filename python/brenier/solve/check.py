@@ -1,0 +1,102 @@
+"""How far a potential is from its optimum, measured on samples; the one place that says "converged".
+
+    χ² = Σ_i c_i (c_i − 1) / ν_i / (N (N − 1)) − 1
+
+from counts c of N independent samples is unbiased for Σ_i (w_i − ν_i)² / ν_i (design card, section 1);
+√χ² is the root-mean-square relative error of the cell masses.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from brenier.data.noise import Stream, normal
+from brenier.engine import PreparedTargets, assign
+
+CHECK_PRECISION = 0.1  # of the tolerance: the standard error a full check aims for
+SMALLEST_ROUND = 2048
+ROWS_PER_CALL = 4096
+
+
+@dataclass(frozen=True)
+class Check:
+    """One independent measurement: samples drawn for it, χ² and its standard error."""
+
+    samples: int
+    error: float
+    error_stderr: float
+    at_samples: int = 0  # fitting samples used when the check was made
+
+
+def chi_square(counts: np.ndarray, masses: np.ndarray) -> tuple[float, float]:
+    """Unbiased χ² of cell masses against the masses wanted, and its standard error.
+
+    counts : (n,) wins of each target among N ≥ 2 independent samples; masses : (n,) > 0, sum 1.
+    The standard error is that of the U-statistic: √(2n/N² (1 + 2χ²) + 4χ²(1 + 3√χ²)/N).
+    """
+    wins = counts.astype(np.float64)
+    samples = float(counts.sum())
+    if samples < 2:
+        return math.nan, math.inf
+    error = float((wins * (wins - 1) / masses).sum() / (samples * (samples - 1)) - 1)
+    return error, chi_square_stderr(max(error, 0.0), samples, len(masses))
+
+
+def chi_square_stderr(error: float, samples: float, targets: int) -> float:
+    pairs = 2 * targets / samples**2 * (1 + 2 * error)
+    drift = 4 * error * (1 + 3 * math.sqrt(error)) / samples
+    return math.sqrt(pairs + drift)
+
+
+def converged(check: Check | None, tol: float) -> bool:
+    """Whether an independent check proves the tolerance: error + 2 standard errors ≤ tol."""
+    return check is not None and check.error + 2 * check.error_stderr <= tol
+
+
+def hopeless(check: Check, tol: float) -> bool:
+    """Whether more samples for this check would be wasted: error − 2 standard errors > tol."""
+    return check.error - 2 * check.error_stderr > tol
+
+
+def full_check_samples(targets: int, tol: float) -> int:
+    """Samples N for which the standard error at χ² = tol/2 is CHECK_PRECISION·tol."""
+    wanted = (CHECK_PRECISION * tol) ** 2
+    samples = math.sqrt(2 * targets * (1 + tol) / wanted)
+    while chi_square_stderr(tol / 2, samples, targets) ** 2 > wanted:
+        samples *= 1.2
+    return max(SMALLEST_ROUND, math.ceil(samples))
+
+
+def independent_check(
+    targets: PreparedTargets,
+    heights: np.ndarray,
+    masses: np.ndarray,
+    *,
+    tol: float,
+    seed: int,
+    first: int,
+    at_samples: int = 0,
+) -> Check:
+    """χ² of the potential on fresh full-dimension samples, drawn in doubling rounds until decided.
+
+    Rounds stop when the tolerance is proved, refuted, or the standard error reaches CHECK_PRECISION·tol.
+    ``first`` is the number of the first check sample: checks of one fit never share samples.
+    """
+    counts = torch.zeros(len(masses), dtype=torch.int64)
+    h = torch.from_numpy(heights)
+    total, done = full_check_samples(len(masses), tol), 0
+    goal = max(SMALLEST_ROUND, total // 8)
+    while True:
+        while done < goal:
+            rows = min(ROWS_PER_CALL, goal - done)
+            noise = normal(seed, first + done, rows, targets.shape[1], stream=Stream.CHECK)
+            assign(noise, targets, h, counts=counts)
+            done += rows
+        check = Check(done, *chi_square(counts.numpy(), masses), at_samples)
+        if done >= total or converged(check, tol) or hopeless(check, tol):
+            return check
+        goal = min(total, 2 * goal)

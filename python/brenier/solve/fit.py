@@ -1,0 +1,115 @@
+"""brenier.fit: from targets to a potential."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+import torch
+
+from brenier.engine import checks
+from brenier.engine.registry import engine_for
+from brenier.errors import InputError
+from brenier.solve import solver
+from brenier.solve.memory import require_memory
+from brenier.solve.potential import Potential
+from brenier.solve.problem import ACCEPTED, Problem, build_problem
+from brenier.solve.result import FitResult, Record, Status
+from brenier.types import Array
+
+
+def fit(
+    targets: Array,
+    *,
+    weights: Array | None = None,
+    noise: str = "normal",
+    tol: float = 0.05,
+    max_samples: int | None = None,
+    seed: int = 0,
+    engine: str | None = None,
+    device: str | torch.device | None = None,
+    max_memory: int | None = None,
+    progress: bool = True,
+    callback: Callable[[Record], None] | None = None,
+) -> FitResult:
+    """Fit the Brenier potential that sends standard normal noise onto the targets.
+
+    Minimises E(h) = E_x[max_i ⟨x, y_i⟩ + h_i] − ⟨ν, h⟩, whose gradient is w(h) − ν, by stochastic steps on
+    soft counts (docs/concept.md), until an independent check proves χ² = Σ (w_i − ν_i)²/ν_i ≤ tol at two
+    standard errors.
+
+    targets : (n, d) float tensor or array (float64 is rounded to float32 after centring); n, d ≥ 1
+    weights : (n,) masses ≥ 0, normalised to sum 1; None for equal masses. A target of mass 0 never wins.
+        Equal targets share one cell and the sum of their masses; the lowest index wins it.
+    noise : "normal", the only source so far
+    tol : bound on χ²; √tol bounds the root-mean-square relative error of the cell masses; 0.05 by default
+    max_samples : bound on fitting samples, None for max(10 n/tol, 4 million); checks use their own
+    seed : same seed, same version → same heights, bit for bit, whatever the number of threads
+    engine, device : see brenier.engines(); targets are moved to device if given
+    max_memory : bytes the fit may use beyond the targets given; refused before the work starts if too little
+    progress : show a progress bar
+    callback : called with each Record of the history
+
+    Returns a FitResult. Ctrl-C ends the fit and returns the best potential so far, as not converged.
+    Warns NotConvergedWarning when the tolerance was not proved. Raises InputError and EngineError.
+    """
+    require_options(noise, tol, max_samples, seed)
+    matrix = checks.as_matrix(targets, "targets", dtypes=ACCEPTED)
+    if device is not None:
+        matrix = matrix.to(device)
+    engine_for("cpu", engine)
+    require_memory(matrix, max_memory)
+    problem = build_problem(matrix, weights)
+    budget = max_samples or solver.default_max_samples(problem.size, tol)
+    settings = solver.Settings(tol, budget, seed, engine, progress, callback)
+    run = solver.begin(problem, settings)
+    return finished(run, solver.solve(run), matrix)
+
+
+def require_options(noise: str, tol: float, max_samples: int | None, seed: int) -> None:
+    if noise != "normal":
+        raise InputError("noise", expected="'normal'", got=repr(noise))
+    if not (isinstance(tol, float | int) and 0 < tol < math.inf):
+        raise InputError("tol", expected="a finite number > 0", got=repr(tol), remedy="0.05 suits training")
+    if max_samples is not None and not (isinstance(max_samples, int) and max_samples > 0):
+        raise InputError("max_samples", expected="a positive integer or None", got=repr(max_samples))
+    if not (isinstance(seed, int) and 0 <= seed < 1 << 64):
+        raise InputError("seed", expected="an integer from 0 to 2**64 - 1", got=repr(seed))
+
+
+def finished(run: solver.Run, status: Status, matrix: torch.Tensor) -> FitResult:
+    """The result of a run, with a warning unless it converged."""
+    error, stderr = solver.final_error(run)
+    if status is not Status.CONVERGED:
+        solver.warn_unconverged(status, error, stderr, run.settings.tol)
+    return FitResult(
+        potential=potential_of(run, run.problem, matrix, error),
+        status=status,
+        error=error,
+        error_stderr=stderr,
+        samples=run.state.samples,
+        seconds=run.seconds,
+        tol=run.settings.tol,
+        targets=run.problem.size,
+        history=run.history,
+        checks=run.checks,
+        sampling=str(run.plan),
+        start=run.start.kind,
+    )
+
+
+def potential_of(run: solver.Run, problem: Problem, matrix: torch.Tensor, error: float) -> Potential:
+    heights = problem.expand(run.state.average).to(matrix.device)
+    owner = torch.zeros(len(matrix), dtype=torch.float64)
+    first = first_members(problem)
+    owner[first] = torch.from_numpy(problem.masses)
+    info = {"error": error, "tol": run.settings.tol, "seed": run.settings.seed, "samples": run.state.samples}
+    return Potential(matrix, heights, torch.from_numpy(problem.centre), owner, info, run.settings.engine)
+
+
+def first_members(problem: Problem) -> torch.Tensor:
+    """Where each distinct target first stands among those given."""
+    members = torch.from_numpy(problem.members)
+    first = torch.full((problem.size,), len(members), dtype=torch.int64)
+    has_mass = members >= 0
+    return first.scatter_reduce(0, members[has_mass], torch.arange(len(members))[has_mass], "amin")

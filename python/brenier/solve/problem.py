@@ -1,0 +1,147 @@
+"""The problem the solver works on: distinct targets with positive mass, centred, in float32.
+
+Centring changes no winner and no height (design card, section 1), and it makes every norm, and so every
+rounding bound, as small as it can be.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from brenier.engine import checks
+from brenier.errors import InputError
+
+BLOCK_VALUES = 1 << 22  # values of the target matrix handled at a time, so that float64 copies stay small
+ACCEPTED = (torch.float32, torch.float64, torch.float16, torch.bfloat16)
+
+
+@dataclass(frozen=True)
+class Problem:
+    """n distinct centred targets with positive masses, and how they map back to what the user gave."""
+
+    targets: Tensor  # (n, d) float32, centred
+    masses: np.ndarray  # (n,) float64, sums to 1
+    norms: np.ndarray  # (n,) float64, ‖y_i − ȳ‖
+    centre: np.ndarray  # (d,) float64
+    members: np.ndarray  # (given,) int64: the problem's target for each given one, -1 where it has no mass
+
+    @property
+    def size(self) -> int:
+        return len(self.masses)
+
+    @property
+    def dimension(self) -> int:
+        return self.targets.shape[1]
+
+    def expand(self, heights: np.ndarray) -> Tensor:
+        """Heights for the targets as given: duplicates share theirs, targets without mass get -inf."""
+        return torch.from_numpy(np.where(self.members < 0, -np.inf, heights[self.members]))
+
+
+def build_problem(targets: Tensor, weights: object = None) -> Problem:
+    """Check, deduplicate, centre.
+
+    targets : (n, d) float16, bfloat16, float32 or float64 (rounded to float32 after centring)
+    weights : (n,) masses ≥ 0 of any positive sum, None for equal masses
+
+    Raises InputError for empty or non-finite targets and for masses that do not fit them.
+    """
+    matrix = checks.as_matrix(targets, "targets", dtypes=ACCEPTED).cpu()
+    if 0 in matrix.shape:
+        raise InputError(
+            "targets",
+            expected="at least one target of at least one dimension",
+            got=f"shape {tuple(matrix.shape)}",
+        )
+    given = masses_of(weights, len(matrix))
+    members, first = merge_duplicates(matrix, given)
+    masses = np.bincount(members[members >= 0], weights=given[members >= 0], minlength=len(first))
+    rows = matrix[torch.from_numpy(first)] if len(first) < len(matrix) else matrix
+    centre = weighted_mean(rows, masses)
+    centred, norms = subtract(rows, centre)
+    return Problem(centred, masses, norms, centre, members)
+
+
+def masses_of(weights: object, targets: int) -> np.ndarray:
+    """Masses as float64 of sum 1; equal masses for None."""
+    if weights is None:
+        return np.full(targets, 1.0 / targets)
+    masses = checks.as_tensor(weights, "weights").cpu().double().numpy()
+    if masses.shape != (targets,):
+        raise InputError(
+            "weights",
+            expected=f"shape (n,) = ({targets},)",
+            got=str(masses.shape),
+            remedy="pass one mass per target or None for equal masses",
+        )
+    checks.require_finite(torch.from_numpy(masses), "weights")
+    if masses.min() < 0 or not 0 < masses.sum() < np.inf:
+        raise InputError(
+            "weights",
+            expected="masses ≥ 0 with a positive sum",
+            got=f"minimum {masses.min():g}, sum {masses.sum():g}",
+            remedy="give a target that must never win the mass 0",
+        )
+    return masses / masses.sum()
+
+
+def merge_duplicates(matrix: Tensor, masses: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The distinct row of each target with mass (-1 without), and where each distinct row first stands.
+
+    No height can split a cell between two equal targets, so they share one cell and the sum of their masses.
+    """
+    members = np.full(len(matrix), -1, dtype=np.int64)
+    first: list[int] = []
+    seen: dict[bytes, int] = {}
+    for i, digest in enumerate(row_digests(matrix)):
+        if masses[i] > 0:
+            members[i] = seen.setdefault(digest, len(first))
+            if members[i] == len(first):
+                first.append(i)
+    return members, np.array(first, dtype=np.int64)
+
+
+def row_digests(matrix: Tensor) -> list[bytes]:
+    """A 128-bit digest per row; equal rows have equal digests, −0 counting as 0."""
+    digests: list[bytes] = []
+    for lo, hi in blocks(matrix):
+        rows = np.ascontiguousarray(matrix[lo:hi].to(wide(matrix.dtype)).numpy() + 0.0)
+        digests += [hashlib.blake2b(row.tobytes(), digest_size=16).digest() for row in rows]
+    return digests
+
+
+def wide(dtype: torch.dtype) -> torch.dtype:
+    """The dtype in which numpy can hold those values exactly."""
+    return torch.float64 if dtype == torch.float64 else torch.float32
+
+
+def blocks(matrix: Tensor) -> list[tuple[int, int]]:
+    """Row ranges of bounded size; fixed by the shape alone, so that sums over them have fixed bits."""
+    size = max(1, BLOCK_VALUES // max(1, matrix.shape[1]))
+    return [(lo, min(lo + size, len(matrix))) for lo in range(0, len(matrix), size)]
+
+
+def weighted_mean(matrix: Tensor, masses: np.ndarray) -> np.ndarray:
+    """Σ ν_i y_i in float64, in one order (einsum does not thread)."""
+    mean = np.zeros(matrix.shape[1])
+    for lo, hi in blocks(matrix):
+        mean += np.einsum("i,ij->j", masses[lo:hi], matrix[lo:hi].double().numpy())
+    return mean
+
+
+def subtract(matrix: Tensor, centre: np.ndarray) -> tuple[Tensor, np.ndarray]:
+    """Centred targets rounded once to float32, and the norms of the rounded rows."""
+    centred = torch.empty(matrix.shape, dtype=torch.float32)
+    norms = np.empty(len(matrix))
+    for lo, hi in blocks(matrix):
+        rows = matrix[lo:hi].double().numpy() - centre
+        centred[lo:hi] = torch.from_numpy(rows)
+        rounded = centred[lo:hi].double().numpy()
+        norms[lo:hi] = np.sqrt(np.einsum("ij,ij->i", rounded, rounded))
+    checks.require_finite(centred, "targets after centring, in float32")
+    return centred, norms

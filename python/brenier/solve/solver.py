@@ -1,0 +1,208 @@
+"""The solver: a state, a step, and the loop that ends when an independent check says so."""
+
+from __future__ import annotations
+
+import math
+import time
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import numpy as np
+from tqdm import tqdm
+
+from brenier.engine import prepare
+from brenier.errors import NotConvergedWarning
+from brenier.solve.check import Check, converged, full_check_samples, independent_check
+from brenier.solve.crowded import CROWDED, crowded_step
+from brenier.solve.principal import Principal, principal_directions
+from brenier.solve.problem import Problem
+from brenier.solve.result import Record, Status
+from brenier.solve.sampling import (
+    LEAST_SAVING,
+    SUBSPACE_SIZES,
+    FullSampler,
+    SamplingPlan,
+    SubspaceSampler,
+    choose_sampling,
+)
+from brenier.solve.spread import spread_step
+from brenier.solve.start import Start, choose_start
+from brenier.solve.state import State
+
+BATCH = 0.5  # samples per target and step
+SMALLEST_BATCH = 1024
+CROWDED_STEPS = range(2, 17)  # the steps after which a problem may be found crowded
+FLOOR_REACHED = 0.72  # χ² of a good fit in units of n/N: soft counts end below the floor of hard ones
+AIM = 0.7  # share of the tolerance to reach before a check, which adds two standard errors of 0.1 each
+SOONEST, LATEST = 1.15, 4.0  # growth of the samples between two checks
+LEAST_BUDGET = 4_000_000
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What the caller decides."""
+
+    tol: float
+    max_samples: int
+    seed: int
+    engine: str | None
+    progress: bool
+    callback: Callable[[Record], None] | None
+
+
+@dataclass
+class Run:
+    """A fit under way."""
+
+    problem: Problem
+    settings: Settings
+    start: Start
+    sampler: FullSampler | SubspaceSampler
+    plan: SamplingPlan
+    state: State
+    history: list[Record] = field(default_factory=list)
+    checks: list[Check] = field(default_factory=list)
+    seconds_before: float = 0.0
+    next_check: int = 0
+    began: float = field(default_factory=time.perf_counter)
+
+    @property
+    def seconds(self) -> float:
+        return self.seconds_before + time.perf_counter() - self.began
+
+
+def batch_size(targets: int) -> int:
+    return max(SMALLEST_BATCH, math.ceil(BATCH * targets))
+
+
+def default_max_samples(targets: int, tol: float) -> int:
+    """Ten times what hard counts need at best (χ² = n/N), and enough for few targets."""
+    return max(LEAST_BUDGET, math.ceil(10 * targets / tol))
+
+
+def begin(problem: Problem, settings: Settings) -> Run:
+    """Choose start and sampling, and stand before the first step."""
+    start = choose_start(problem, settings.seed, settings.engine)
+    principal, plan = plan_sampling(problem)
+    sampler: FullSampler | SubspaceSampler
+    if plan.full:
+        sampler = FullSampler(problem.targets, settings.seed, settings.engine)
+    else:
+        sampler = SubspaceSampler(problem.targets, plan, principal, settings.seed, settings.engine)
+    run = Run(problem, settings, start, sampler, plan, first_state(problem, start))
+    run.next_check = first_check(problem, plan, settings.tol)
+    return run
+
+
+def first_check(problem: Problem, plan: SamplingPlan, tol: float) -> int:
+    """Samples after which a good fit has χ² = AIM·tol; correlated samples count for less."""
+    if problem.size == 1:
+        return 0
+    inflation = 1.0 if plan.full else plan.inflation
+    return math.ceil(FLOOR_REACHED * inflation * problem.size / (AIM * tol))
+
+
+def following_check(check: Check, tol: float) -> int:
+    """Samples after which χ², falling like 1/N, is AIM·tol."""
+    growth = check.error / (AIM * tol)
+    return math.ceil(check.at_samples * min(max(growth, SOONEST), LATEST))
+
+
+def plan_sampling(problem: Problem) -> tuple[Principal | None, SamplingPlan]:
+    """Principal directions are computed only where a subspace may pay at all."""
+    n, d = problem.size, problem.dimension
+    if d <= LEAST_SAVING * min(SUBSPACE_SIZES):
+        return None, choose_sampling(n, d, batch_size(n), {})
+    principal = principal_directions(problem.targets)
+    return principal, choose_sampling(n, d, batch_size(n), principal.residuals)
+
+
+def first_state(problem: Problem, start: Start) -> State:
+    curvature = problem.masses / (0.5 * start.temperature)
+    return State(start.heights, start.heights, curvature)
+
+
+def step(run: Run) -> State:
+    """One step from the run's state; a crowded problem is recognised in the first steps."""
+    state = run.state
+    if not state.crowded and state.step in CROWDED_STEPS and is_crowded(state, run.start):
+        state = state.updated(crowded=True, average=state.heights, averaged=0)
+    if state.crowded:
+        return crowded_step(run.problem, run.start, state, run.sampler)
+    return spread_step(run.problem, run.start, state, run.sampler, batch_size(run.problem.size))
+
+
+def is_crowded(state: State, start: Start) -> bool:
+    return state.gap < CROWDED * float(np.median(start.temperature))
+
+
+def solve(run: Run) -> Status:
+    """Step until a check proves the tolerance, the budget is spent, or the user interrupts."""
+    with tqdm(unit=" samples", unit_scale=True, disable=not run.settings.progress, desc="fit") as bar:
+        bar.update(run.state.samples)
+        try:
+            while True:
+                if run.state.samples >= run.next_check and converged(checked(run, bar), run.settings.tol):
+                    return Status.CONVERGED
+                if run.state.samples >= run.settings.max_samples:
+                    return last_word(run, bar)
+                advance(run, bar)
+        except KeyboardInterrupt:
+            return Status.INTERRUPTED
+
+
+def advance(run: Run, bar: tqdm) -> None:
+    """One step, recorded and shown."""
+    before = run.state.samples
+    run.state = step(run)
+    error, _ = run.state.monitor.error(run.problem.size)
+    run.history.append(Record(run.state.samples, error, run.state.epsilon, run.seconds))
+    bar.set_postfix_str(f"χ² ≈ {error:.3g}, tolerance {run.settings.tol:g}", refresh=False)
+    bar.update(run.state.samples - before)
+    if run.settings.callback is not None:
+        run.settings.callback(run.history[-1])
+
+
+def checked(run: Run, bar: tqdm) -> Check:
+    """An independent check of the averaged potential, on samples of its own."""
+    bar.set_description_str("check")
+    check = independent_check(
+        prepare(run.problem.targets, engine=run.settings.engine),
+        run.state.average,
+        run.problem.masses,
+        tol=run.settings.tol,
+        seed=run.settings.seed,
+        first=sum(check.samples for check in run.checks),
+        at_samples=run.state.samples,
+    )
+    run.checks.append(check)
+    run.next_check = following_check(check, run.settings.tol)
+    bar.set_description_str("fit")
+    return check
+
+
+def last_word(run: Run, bar: tqdm) -> Status:
+    """At the end of the budget the state is measured once more, unless it just was."""
+    measured = run.checks[-1] if run.checks and run.checks[-1].at_samples == run.state.samples else None
+    check = measured or checked(run, bar)
+    return Status.CONVERGED if converged(check, run.settings.tol) else Status.BUDGET
+
+
+def final_error(run: Run) -> tuple[float, float]:
+    """The last check if it judged the final state, else the monitor."""
+    if run.checks and run.checks[-1].at_samples == run.state.samples:
+        return run.checks[-1].error, run.checks[-1].error_stderr
+    return run.state.monitor.error(run.problem.size)
+
+
+def warn_unconverged(status: Status, error: float, stderr: float, tol: float) -> None:
+    warnings.warn(
+        f"{status} Measured χ² = {error:.4g} ± {stderr:.2g}, tolerance {tol:g}. "
+        "Raise max_samples, or accept a larger tol.",
+        NotConvergedWarning,
+        stacklevel=3,
+    )
+
+
+__all__ = ["Run", "Settings", "begin", "default_max_samples", "full_check_samples", "solve", "step"]

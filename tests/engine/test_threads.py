@@ -1,0 +1,53 @@
+"""The pool: its size, order of results, exceptions, and calls from inside itself."""
+
+import os
+import threading
+
+import pytest
+from brenier.engine import threads
+from brenier.errors import InputError
+
+
+def test_the_environment_sets_the_number_of_threads(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("BRENIER_NUM_THREADS", "3")
+    assert threads.thread_count() == 3
+    monkeypatch.delenv("BRENIER_NUM_THREADS")
+    assert threads.thread_count() == threads.available_processors() <= (os.cpu_count() or 1)
+
+
+@pytest.mark.parametrize("wrong", ["0", "-1", "two", "1.5"])
+def test_a_wrong_number_of_threads_is_an_input_error(wrong: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("BRENIER_NUM_THREADS", wrong)
+    with pytest.raises(InputError, match="BRENIER_NUM_THREADS: expected a whole number ≥ 1"):
+        threads.thread_count()
+
+
+def test_results_come_in_the_order_of_the_items(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("BRENIER_NUM_THREADS", "3")
+    assert threads.run(lambda i: i * i, range(50)) == [i * i for i in range(50)]
+    assert threads.run(lambda i: i, []) == []
+
+
+def test_the_first_exception_reaches_the_caller(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("BRENIER_NUM_THREADS", "2")
+    with pytest.raises(ZeroDivisionError):
+        threads.run(lambda i: 1 // i, [3, 2, 1, 0])
+
+
+def test_a_call_from_a_worker_runs_inline_instead_of_waiting_for_itself(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("BRENIER_NUM_THREADS", "2")
+
+    def inner(_: int) -> set[int]:
+        return set(threads.run(lambda _: threading.get_ident(), range(3)))
+
+    assert all(len(idents) == 1 for idents in threads.run(inner, range(8)))
+
+
+def test_the_pool_follows_a_changed_number_of_threads(monkeypatch: pytest.MonkeyPatch) -> None:
+    barrier = threading.Barrier(5)
+    monkeypatch.setenv("BRENIER_NUM_THREADS", "2")
+    threads.run(lambda i: i, range(4))
+    monkeypatch.setenv("BRENIER_NUM_THREADS", "5")
+    assert len(threads.run(lambda _: barrier.wait(timeout=30), range(5))) == 5

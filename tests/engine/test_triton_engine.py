@@ -1,0 +1,99 @@
+"""The Triton kernels in the interpreter (TRITON_INTERPRET=1, tests/conftest.py) against the reference."""
+
+import importlib.util
+
+import brenier
+import pytest
+import torch
+from brenier.engine import triton as engine_module
+from brenier.engine.reference import ReferenceEngine
+from brenier.engine.triton import TritonEngine, interpreted
+from gpu_cases import CASES, assert_same_answer, normal
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+pytest.importorskip("triton")
+needs_interpreter = pytest.mark.skipif(not interpreted(), reason="a GPU is here: see test_gpu_engines.py")
+
+
+@needs_interpreter
+@pytest.mark.parametrize("name", CASES)
+def test_winners_and_scores_are_those_of_the_reference(name: str) -> None:
+    assert_same_answer(TritonEngine(), ReferenceEngine(), CASES[name])
+
+
+@needs_interpreter
+@pytest.mark.parametrize("margin", [0.0, 0.7])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "one of each", "tiles and one", "integer ties", "targets one ulp apart",
+        "some heights minus infinity",
+        "all heights minus infinity", "only heights that fp32 cannot hold", "tiny", "transposed and sliced",
+    ],
+)  # fmt: skip
+def test_candidates_are_those_of_the_reference(name: str, margin: float) -> None:
+    assert_same_answer(TritonEngine(), ReferenceEngine(), CASES[name], margin)
+
+
+@needs_interpreter
+@pytest.mark.parametrize("margin", [None, 1e30, 1.0])
+def test_groups_of_survivors_are_put_together(margin: float | None, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(engine_module, "PAIRS_AT_ONCE", 7)
+    assert_same_answer(TritonEngine(), ReferenceEngine(), CASES["integer ties"], margin)
+
+
+@needs_interpreter
+@settings(max_examples=12, deadline=None, derandomize=True)
+@given(
+    rows=st.integers(0, 18), targets=st.integers(0, 40), depth=st.integers(0, 70),
+    levels=st.sampled_from([1, 3, 1000]), x_power=st.integers(-130, 100), y_power=st.integers(-130, 100),
+)  # fmt: skip
+def test_any_size_and_scale_gives_the_answer_of_the_reference(
+    rows: int, targets: int, depth: int, levels: int, x_power: int, y_power: int
+) -> None:
+    x, y, h = normal(rows, targets, depth)
+    x, y = ((t * levels).round() / levels * 2.0**p for t, p in ((x, x_power), (y, y_power)))
+    assert_same_answer(TritonEngine(), ReferenceEngine(), (x, y, h * 2.0 ** (x_power + y_power)))
+
+
+@needs_interpreter
+def test_the_public_verb_takes_prepared_targets_and_counts() -> None:
+    x, y, h = normal(20, 33, 8)
+    counts = torch.zeros(33, dtype=torch.int64)
+    prepared = brenier.prepare(y, engine="triton")
+    winners = brenier.assign(x, prepared, h, counts=counts)
+    assert torch.equal(winners, brenier.assign(x, y, h, engine="reference"))
+    assert torch.equal(counts, torch.bincount(winners, minlength=33))
+
+
+@needs_interpreter
+def test_the_filter_itself_keeps_the_lowest_of_equal_scores() -> None:
+    x, y, h = CASES["integer ties"]
+    engine = TritonEngine()
+    best, winner = engine_module.Filter(x, engine.prepare(y), h).best()
+    expected, _ = ReferenceEngine().assign(x, y, h)
+    assert best.dtype == torch.float32
+    assert torch.equal(winner, expected)  # sums of small integers are exact in fp32
+
+
+@needs_interpreter
+def test_users_memory_is_unchanged() -> None:
+    problem = normal(17, 33, 17)
+    before = [t.clone() for t in problem]
+    x, y, h = problem
+    TritonEngine().assign(x, TritonEngine().prepare(y), h)
+    assert all(torch.equal(a, b) for a, b in zip(problem, before, strict=True))
+
+
+def test_a_missing_package_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(importlib.util, "find_spec", lambda _name: None)
+    assert TritonEngine().why_unavailable() == "package triton is not installed"
+
+
+def test_without_a_gpu_the_remedy_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TRITON_INTERPRET", "0")
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    engine = TritonEngine()
+    assert engine.devices == ("cuda",)
+    assert "torch.cuda.is_available() is False; set TRITON_INTERPRET=1" in (engine.why_unavailable() or "")

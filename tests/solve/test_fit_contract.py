@@ -1,0 +1,128 @@
+"""What fit promises beside the answer: determinism, honesty, clear errors, untouched input."""
+
+import itertools
+import math
+import warnings
+
+import brenier
+import numpy as np
+import pytest
+import torch
+from brenier.errors import EngineError, InputError, NotConvergedWarning
+from brenier.solve import batch
+from brenier.solve.result import Status
+from helpers import known_answers as problems
+
+
+def heights(**options: object) -> torch.Tensor:
+    return brenier.fit(problems.image_like(300, 24), tol=0.05, progress=False, **options).potential.heights
+
+
+def test_the_same_seed_gives_the_same_bits_and_another_seed_does_not() -> None:
+    assert torch.equal(heights(seed=3), heights(seed=3))
+    assert not torch.equal(heights(seed=3), heights(seed=4))
+
+
+@pytest.mark.parametrize("make", [lambda: problems.image_like(300, 24), lambda: problems.line(60)[0]])
+def test_heights_do_not_depend_on_threads_or_chunks(make: object, monkeypatch: pytest.MonkeyPatch) -> None:
+    targets = make()  # type: ignore[operator]
+    first = brenier.fit(targets, tol=0.05, progress=False).potential.heights
+    monkeypatch.setenv("BRENIER_NUM_THREADS", "1")
+    monkeypatch.setattr(batch, "MOST_ROWS", 257)
+    assert torch.equal(first, brenier.fit(targets, tol=0.05, progress=False).potential.heights)
+
+
+def test_subspace_heights_do_not_depend_on_threads(monkeypatch: pytest.MonkeyPatch) -> None:
+    targets = problems.image_like(600, 700)
+    first = brenier.fit(targets, tol=0.2, progress=False)
+    assert first.sampling.startswith("subspace")
+    monkeypatch.setenv("BRENIER_NUM_THREADS", "1")
+    second = brenier.fit(targets, tol=0.2, progress=False)
+    assert torch.equal(first.potential.heights, second.potential.heights)
+
+
+def test_an_exhausted_budget_warns_with_the_measured_error() -> None:
+    with pytest.warns(NotConvergedWarning, match="χ² ="):
+        result = brenier.fit(problems.image_like(300, 24), tol=1e-3, max_samples=3000, progress=False)
+    assert not result.converged
+    assert result.status is Status.BUDGET
+    assert result.error + 2 * result.error_stderr > 1e-3
+    assert result.samples <= 3000 + 1024
+    assert result.checks[-1].at_samples == result.samples
+
+
+def test_ctrl_c_returns_the_best_potential_so_far() -> None:
+    def interrupt(record: brenier.solve.Record) -> None:
+        if record.samples > 5000:
+            raise KeyboardInterrupt
+
+    with pytest.warns(NotConvergedWarning, match="interrupted"):
+        result = brenier.fit(problems.image_like(300, 24), tol=1e-4, callback=interrupt, progress=False)
+    assert result.status is Status.INTERRUPTED
+    assert math.isfinite(result.error)
+    assert torch.isfinite(result.potential.heights).all()
+    assert len(result.history) == 5
+
+
+def test_a_converged_result_says_so_and_does_not_warn() -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        result = brenier.fit(problems.image_like(100, 8), progress=False)
+    assert result.converged
+    assert result.error + 2 * result.error_stderr <= 0.05
+    assert "Converged" in result.summary()
+
+
+def test_history_counts_samples_and_time_upwards() -> None:
+    history = brenier.fit(problems.image_like(100, 8), progress=False).history
+    assert all(a.samples < b.samples for a, b in itertools.pairwise(history))
+    assert all(a.seconds <= b.seconds for a, b in itertools.pairwise(history))
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64])
+def test_other_float_types_and_strides_are_fitted_and_left_as_they_were(dtype: torch.dtype) -> None:
+    targets = problems.image_like(64, 10).to(dtype).T.contiguous().T
+    before = targets.clone()
+    result = brenier.fit(targets, tol=0.1, progress=False)
+    assert result.converged
+    assert torch.equal(targets, before)
+    assert result.potential.transport(torch.randn(4, 10)).dtype == dtype
+
+
+def test_arrays_come_back_as_arrays() -> None:
+    result = brenier.fit(np.random.default_rng(0).standard_normal((30, 4)), tol=0.1, progress=False)
+    noise = np.random.default_rng(1).standard_normal((9, 4))
+    assert isinstance(result.potential.assign(noise), np.ndarray)
+    assert result.potential.transport(noise).shape == (9, 4)
+
+
+@pytest.mark.parametrize(
+    ("targets", "options", "message"),
+    [
+        (torch.zeros(0, 3), {}, "at least one target"),
+        (torch.zeros(3, 0), {}, "at least one target"),
+        (torch.zeros(3), {}, "a matrix"),
+        (torch.full((3, 2), math.nan), {}, "finite numbers, got nan at \\[0, 0\\]"),
+        (torch.tensor([[1.0], [math.inf]]), {}, "inf at \\[1, 0\\]"),
+        (torch.zeros(3, 2, dtype=torch.int64), {}, "float32"),
+        ([["a"]], {}, "targets"),
+        (torch.ones(3, 2), {"weights": torch.ones(4)}, "shape \\(n,\\) = \\(3,\\)"),
+        (torch.ones(3, 2), {"weights": [1.0, -1.0, 1.0]}, "masses ≥ 0"),
+        (torch.ones(3, 2), {"weights": [0.0, 0.0, 0.0]}, "positive sum"),
+        (torch.ones(3, 2), {"weights": [1.0, math.nan, 1.0]}, "finite"),
+        (torch.ones(3, 2), {"tol": 0.0}, "tol"),
+        (torch.ones(3, 2), {"tol": math.nan}, "tol"),
+        (torch.ones(3, 2), {"max_samples": 0}, "max_samples"),
+        (torch.ones(3, 2), {"seed": -1}, "seed"),
+        (torch.ones(3, 2), {"noise": "uniform"}, "noise"),
+        (torch.ones(3, 2), {"max_memory": 10}, "max_memory: expected at least"),
+    ],
+)
+def test_bad_input_is_refused_before_any_work(targets: object, options: dict, message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        brenier.fit(targets, progress=False, **options)
+
+
+def test_an_unknown_engine_is_named() -> None:
+    with pytest.raises(EngineError, match="'quantum'"):
+        brenier.fit(torch.ones(3, 2), engine="quantum", progress=False)

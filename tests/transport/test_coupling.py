@@ -1,0 +1,133 @@
+"""Couplings are functions of (seed, position): they resume exactly and keep the margins they promise."""
+
+from itertools import islice
+
+import pytest
+import torch
+from brenier.data import noise
+from brenier.errors import InputError
+from brenier.transport import Coupling, IndependentCoupling, PairedPool, PairSource
+from torch import Tensor
+
+IMAGES = torch.randn(23, 5, generator=torch.Generator().manual_seed(0))
+LABELS = torch.arange(23) % 3
+
+
+class BestProduct:
+    """A potential with heights 0."""
+
+    targets = IMAGES
+
+    def assign(self, x: Tensor) -> Tensor:
+        return (x @ IMAGES.T).argmax(dim=1)
+
+
+MAKERS = {
+    "independent": lambda: IndependentCoupling(23, 5, batch=4, seed=7),
+    "aot": lambda: PairedPool(IMAGES, batch=4, pool=12, seed=7),
+    "aot by class": lambda: PairedPool(IMAGES, batch=4, pool=12, seed=7, labels=LABELS),
+    "semidiscrete": lambda: Coupling(BestProduct(), batch=4, seed=7),
+}
+kinds = pytest.mark.parametrize("make", MAKERS.values(), ids=MAKERS.keys())
+
+
+def draw(pairs: PairSource, batches: int) -> tuple[Tensor, Tensor]:
+    drawn = list(islice(pairs, batches))
+    return torch.cat([x for x, _ in drawn]), torch.cat([index for _, index in drawn])
+
+
+@kinds
+def test_batches_have_the_stated_shapes(make) -> None:
+    x, index = next(iter(make()))
+    assert x.shape == (4, 5)
+    assert x.dtype == torch.float32
+    assert index.shape == (4,)
+    assert index.dtype == torch.int64
+
+
+@kinds
+@pytest.mark.parametrize("at", [0, 1, 2, 3, 7])
+def test_a_resumed_coupling_continues_with_the_same_bits(make, at: int) -> None:
+    unbroken, stopped, resumed = make(), make(), make()
+    draw(unbroken, at) if at else None
+    draw(stopped, at) if at else None
+    resumed.load_state_dict(stopped.state_dict())
+    for a, b in zip(draw(unbroken, 6), draw(resumed, 6), strict=True):
+        assert torch.equal(a, b)
+
+
+@kinds
+def test_a_state_of_another_coupling_is_refused(make) -> None:
+    pairs = make()
+    for change in ({"seed": 8}, {"kind": "other"}, {"batch": 5}):
+        with pytest.raises(InputError, match="state"):
+            pairs.load_state_dict(pairs.state_dict() | change)
+    assert pairs.position == 0
+
+
+@pytest.mark.parametrize("make", [MAKERS["independent"], MAKERS["aot"]])
+def test_every_image_comes_once_per_epoch_in_a_new_order(make) -> None:
+    index = draw(make(), 18)[1]
+    epochs = [index[lo : lo + 23] for lo in (0, 23, 46)]
+    assert all(torch.equal(epoch.sort().values, torch.arange(23)) for epoch in epochs)
+    assert not torch.equal(epochs[0], epochs[1])
+
+
+@pytest.mark.parametrize("labels", [None, LABELS])
+def test_paired_pools_hand_out_the_same_noise_in_another_order(labels: Tensor | None) -> None:
+    x, index = draw(PairedPool(IMAGES, 4, 12, 7, labels=labels), 6)
+    plain = torch.as_tensor(noise.normal(7, 0, 24, 5, stream=noise.Stream.POOL))
+    for pool in (slice(0, 12), slice(12, 24)):
+        assert torch.equal(sorted_rows(x[pool]), sorted_rows(plain[pool]))
+        assert not torch.equal(x[pool], plain[pool])
+    assert torch.equal(index, draw(IndependentCoupling(23, 5, batch=4, seed=7), 6)[1])
+
+
+def test_no_swap_of_two_noises_lowers_the_cost_of_a_pool() -> None:
+    x, index = draw(PairedPool(IMAGES, 4, 12, 7), 3)
+    score = IMAGES[index] @ x.T
+    kept = score.diagonal()
+    swapped = score + score.T
+    assert (swapped <= kept[:, None] + kept[None] + 1e-5).all()
+
+
+def test_a_pool_of_one_is_the_independent_pair() -> None:
+    x, _ = draw(PairedPool(IMAGES, 1, 1, 7), 3)
+    assert torch.equal(x, torch.as_tensor(noise.normal(7, 0, 3, 5, stream=noise.Stream.POOL)))
+
+
+def test_the_potential_decides_the_index_and_the_noise_is_fresh() -> None:
+    x, index = draw(Coupling(BestProduct(), 4, 7), 5)
+    assert torch.equal(index, BestProduct().assign(x))
+    assert torch.equal(x, torch.as_tensor(noise.normal(7, 0, 20, 5, stream=noise.Stream.TRAIN)))
+
+
+def test_a_potential_without_a_winner_or_a_width_is_refused() -> None:
+    class Silent:
+        def assign(self, x: Tensor) -> Tensor:
+            return torch.full((len(x),), -1)
+
+    with pytest.raises(InputError, match="dim"):
+        Coupling(Silent())
+    with pytest.raises(InputError, match="potential"):
+        next(Coupling(Silent(), dim=5))
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: IndependentCoupling(0, 5),
+        lambda: IndependentCoupling(5, 0),
+        lambda: IndependentCoupling(5, 5, batch=0),
+        lambda: PairedPool(IMAGES, 4, 10),
+        lambda: PairedPool(IMAGES, 4, 0),
+        lambda: PairedPool(IMAGES, 4, 8, labels=LABELS[:5]),
+    ],
+)
+def test_impossible_sizes_are_refused(make) -> None:
+    with pytest.raises(InputError):
+        make()
+
+
+def sorted_rows(x: Tensor) -> Tensor:
+    return x[x[:, 0].argsort()]
