@@ -44,7 +44,8 @@ def identity(run: Run) -> dict[str, Any]:
 
 def write(path: Path, run: Run) -> None:
     """Save the run; what the path held before stays beside it as .previous."""
-    tensors = {name: torch.from_numpy(getattr(run.state, name)) for name in VECTORS}
+    # copies: the average may be the heights themselves, and safetensors refuses shared memory
+    tensors = {name: torch.tensor(getattr(run.state, name)) for name in VECTORS}
     columns = [dataclasses.astuple(record) for record in run.history]
     tensors["history"] = torch.tensor(columns, dtype=torch.float64).reshape(-1, 4)
     metadata = {"format": FORMAT, "digest": digest_of(tensors), "run": json.dumps(plain(run))}
@@ -110,10 +111,10 @@ def require_same(saved: dict[str, Any], now: dict[str, Any]) -> None:
 
 
 def resume(run: Run, tensors: dict[str, torch.Tensor], saved: dict[str, Any]) -> None:
-    vectors = {name: tensors[name].numpy() for name in VECTORS}
-    scalars = dict(saved["state"])
+    vectors: dict[str, Any] = {name: tensors[name].numpy() for name in VECTORS}
+    scalars: dict[str, Any] = dict(saved["state"])
     monitor = Monitor(**{name: tuple(value) for name, value in scalars.pop("monitor").items()})
-    run.state = State(**vectors, monitor=monitor, **scalars)
+    run.state = State(monitor=monitor, **vectors, **scalars)
     run.checks = [Check(**check) for check in saved["checks"]]
     run.next_check = saved["next_check"]
     run.seconds_before = saved["seconds"]
