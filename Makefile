@@ -42,6 +42,15 @@ native-test native-test-threads:
 	cmake --build build/$@ --parallel
 	build/$@/native_test
 
+wheel-test: $(STAMP)
+	$(BIN)/python -m pytest -m slow tests/test_wheel.py
+
+bench: $(STAMP)
+	PIP_CONSTRAINT=constraints.txt $(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[bench]'
+	$(BIN)/python benchmarks/assign_cpu.py --save
+	$(BIN)/python benchmarks/pairing_cpu.py --save
+	$(BIN)/python benchmarks/fit_peers.py --save
+
 lint: $(STAMP)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .

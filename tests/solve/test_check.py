@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+
 from brenier.solve.check import (
     Check,
     chi_square,
