@@ -1,10 +1,14 @@
 """What is the CPU engine's own: bodies, cutting the work, threads, memory, fork."""
 
+import itertools
 import multiprocessing
 import os
 
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
 from brenier.engine import assign, candidates, cpu, engines
 from brenier.engine.cpu import CpuEngine
 from brenier.engine.native import choose_body, core
@@ -17,8 +21,6 @@ from helpers.agreement import (
     same_bits,
 )
 from helpers.problems import HARD, Problem, normal
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 
 @pytest.mark.usefixtures("body")
@@ -44,7 +46,7 @@ def test_few_rows_share_the_targets_among_threads(monkeypatch: pytest.MonkeyPatc
     covered = [edges for piece in blocks[0] for edges in piece.ranges]
     assert covered[0][0] == 0
     assert covered[-1][1] == 900
-    assert all(a[1] == b[0] for a, b in zip(covered, covered[1:], strict=False))
+    assert all(a[1] == b[0] for a, b in itertools.pairwise(covered))
     assert_assign_agrees(CpuEngine(), p)
     assert_candidates_agree(CpuEngine(), p, 3.0)
 
@@ -77,7 +79,7 @@ def test_any_small_problem_agrees_with_the_reference(data: st.DataObject) -> Non
 
 @pytest.mark.usefixtures("body")
 def test_long_candidate_lists_are_cut_into_fewer_rows_and_stay_exact() -> None:
-    """Every target within the margin: more survivors than may wait, so blocks of rows are done again, smaller."""
+    """Every target within the margin: more survivors than may wait, so fewer rows are done at a time."""
     p = normal(150, 45_000, 1)
     found = CpuEngine().candidates(p.x, CpuEngine().prepare(p.y), p.h, 1e6)
     assert len(found.indices) == 150 * 45_000

@@ -4,6 +4,7 @@ import os
 import threading
 
 import pytest
+
 from brenier.engine import threads
 from brenier.errors import InputError
 
