@@ -21,13 +21,12 @@ from typing import Any
 
 import numpy as np
 import torch
-from tabulate import tabulate
-from torch import Tensor
-
 from brenier.data import Stream, normal
 from brenier.engine.cpu import CpuEngine
 from brenier.engine.reference import ReferenceEngine
 from brenier.engine.threads import thread_count
+from tabulate import tabulate
+from torch import Tensor
 
 SHAPES = ((8192, 1797, 64), (4096, 10_000, 256), (1024, 5000, 3072))
 SAMPLE = 64

@@ -48,6 +48,12 @@ def test_every_public_name_resolves(name: str) -> None:
     assert found["got"]
 
 
+def test_all_lists_every_public_name() -> None:
+    import brenier
+
+    assert set(brenier.__all__) == {"__version__", *brenier._HOME}
+
+
 def test_an_unknown_name_is_an_attribute_error() -> None:
     import brenier
 

@@ -3,9 +3,8 @@
 import ast
 from pathlib import Path
 
-import pytest
-
 import brenier
+import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = ROOT / "python" / "brenier"

@@ -3,9 +3,8 @@
 import sys
 from pathlib import Path
 
-import torch
-
 import brenier
+import torch
 
 assert "site-packages" in brenier.__file__, brenier.__file__
 targets = torch.randn(50, 8, generator=torch.Generator().manual_seed(0))

@@ -26,7 +26,22 @@ _HOME = {  # public name -> module that defines it
     "solve_assignment": "brenier.pair",
 }
 _SUBMODULES = ("data", "diffusion", "engine", "metrics", "report", "solve", "transport")
-__all__ = ["__version__", *_HOME]
+__all__ = [
+    "Candidates",
+    "Coupling",
+    "FitResult",
+    "PairedPool",
+    "Pairing",
+    "Potential",
+    "__version__",
+    "assign",
+    "candidates",
+    "engines",
+    "fit",
+    "pair",
+    "prepare",
+    "solve_assignment",
+]
 
 if TYPE_CHECKING:
     from brenier.engine import assign, candidates, engines, prepare

@@ -3,7 +3,6 @@
 import numpy as np
 import pytest
 import torch
-
 from brenier.data import Stream, integers, normal, unit_vectors
 from brenier.data import noise as module
 from brenier.engine.native import core

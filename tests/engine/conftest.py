@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import pytest
-
 from brenier.engine.native import core
 from brenier.engine.registry import Engine, load, why_unavailable
 

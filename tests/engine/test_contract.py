@@ -2,7 +2,6 @@
 
 import pytest
 import torch
-
 from brenier.engine.cpu import CpuEngine
 from brenier.engine.registry import Engine
 from helpers.agreement import assert_assign_agrees, assert_candidates_agree, margins

@@ -6,9 +6,6 @@ import os
 
 import pytest
 import torch
-from hypothesis import given, settings
-from hypothesis import strategies as st
-
 from brenier.engine import assign, candidates, cpu, engines
 from brenier.engine.cpu import CpuEngine
 from brenier.engine.native import choose_body, core
@@ -21,6 +18,8 @@ from helpers.agreement import (
     same_bits,
 )
 from helpers.problems import HARD, Problem, normal
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 
 @pytest.mark.usefixtures("body")

@@ -2,7 +2,6 @@
 
 import pytest
 import torch
-
 from brenier.engine import project as module
 from brenier.engine.project import project
 from brenier.errors import InputError

@@ -1,7 +1,6 @@
 """What is available, why the rest is not, and who gets a problem."""
 
 import pytest
-
 from brenier.engine import choose, engines, registry
 from brenier.errors import EngineError
 

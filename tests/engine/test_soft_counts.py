@@ -2,7 +2,6 @@
 
 import pytest
 import torch
-
 from brenier.engine import soft
 from brenier.engine.cpu import CpuEngine
 from brenier.engine.soft import SoftCounts, soft_counts

@@ -4,7 +4,6 @@ import os
 import threading
 
 import pytest
-
 from brenier.engine import threads
 from brenier.errors import InputError
 

@@ -5,11 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 import torch
-from torch import Tensor
-
 from brenier.engine.reference import ReferenceEngine
 from brenier.types import Candidates
 from helpers.problems import Problem
+from torch import Tensor
 
 REFERENCE = ReferenceEngine()
 

@@ -2,7 +2,6 @@
 
 import numpy as np
 import pytest
-
 from brenier.solve.check import (
     Check,
     chi_square,

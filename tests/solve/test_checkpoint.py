@@ -2,10 +2,9 @@
 
 from pathlib import Path
 
+import brenier
 import pytest
 import torch
-
-import brenier
 from brenier.errors import FileError, InputError
 from brenier.solve import checkpoint
 from brenier.solve.result import Record

@@ -2,7 +2,6 @@
 
 import numpy as np
 import torch
-
 from brenier.engine import candidates
 from brenier.solve.crowded import joined, newton_direction, probabilities, wins
 from helpers import known_answers as problems

@@ -4,11 +4,10 @@ import itertools
 import math
 import warnings
 
+import brenier
 import numpy as np
 import pytest
 import torch
-
-import brenier
 from brenier.errors import EngineError, InputError, NotConvergedWarning
 from brenier.solve import batch
 from brenier.solve.result import Status

@@ -1,10 +1,9 @@
 """Problems whose potential is known exactly."""
 
+import brenier
 import numpy as np
 import pytest
 import torch
-
-import brenier
 from brenier.solve.check import chi_square
 from helpers import known_answers as problems
 

@@ -2,11 +2,10 @@
 
 from pathlib import Path
 
+import brenier
 import numpy as np
 import pytest
 import torch
-
-import brenier
 from brenier.errors import FileError, InputError
 from helpers import known_answers as problems
 

@@ -3,7 +3,6 @@
 import numpy as np
 import pytest
 import torch
-
 from brenier.data.noise import Stream, normal, unit_vectors
 from brenier.engine import assign
 from brenier.solve.principal import principal_directions

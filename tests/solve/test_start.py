@@ -3,7 +3,6 @@
 import numpy as np
 import pytest
 import torch
-
 from brenier.solve.problem import build_problem
 from brenier.solve.start import choose_start, extreme_value_start, quantiles, temperatures
 from helpers import known_answers as problems
