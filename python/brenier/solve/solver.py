@@ -35,7 +35,7 @@ from brenier.solve.state import State
 BATCH = 0.5  # samples per target and step
 SMALLEST_BATCH = 1024
 CROWDED_STEPS = range(2, 17)  # the steps after which a problem may be found crowded
-FLOOR_REACHED = 0.72  # χ² of a good fit in units of n/N: soft counts end below the floor of hard ones
+FLOOR_REACHED = 0.8  # χ² of a good fit in units of n/N: soft counts end below the floor of hard ones
 AIM = 0.7  # share of the tolerance to reach before a check, which adds two standard errors of 0.1 each
 SOONEST, LATEST = 1.15, 4.0  # growth of the samples between two checks
 LEAST_BUDGET = 4_000_000
