@@ -66,8 +66,7 @@ def fit_chart(record: dict[str, Any]) -> Chart:
         ]
         x = [row["samples"] / fit["n"] for row in kept]
         lines.append(Line(f"M = {steps}", x, [row["error"] for row in kept], colour))
-        checks = [check for check in fit["checks"] if check["error"] is not None]
-        lines.append(check_line(checks, fit, colour))
+        lines.append(check_line(fit, colour))
         reach += x
     low, high = min(reach, default=1.0), max(reach, default=10.0)
     tol = record["settings"]["tol"]
@@ -76,10 +75,16 @@ def fit_chart(record: dict[str, Any]) -> Chart:
     return Chart(lines, "noises per target, N/n", "χ² of cell masses", x_log=True, y_log=True)
 
 
-def check_line(checks: list[dict[str, Any]], fit: dict[str, Any], colour: str) -> Line:
-    x = [(check.get("at_samples") or fit["samples"]) / fit["n"] for check in checks]
-    errors = [check["error_stderr"] for check in checks]
-    return Line("", x, [check["error"] for check in checks], colour, "none", "o", errors)
+def check_line(fit: dict[str, Any], colour: str) -> Line:
+    """The independent checks of the fit, and the demo's own measurement at its end."""
+    own = fit["marginal_error"]
+    points = [
+        (check["at_samples"] or fit["samples"], check["error"], check["error_stderr"])
+        for check in fit["checks"]
+    ]
+    points.append((fit["samples"], own["chi_square"], own["stderr"]))
+    x, y, errors = zip(*[point for point in points if point[1] > 0] or [points[-1]], strict=True)
+    return Line("", [samples / fit["n"] for samples in x], list(y), colour, "none", "o", list(errors))
 
 
 def quality_chart(record: dict[str, Any], figure: str, label: str, *, from_zero: bool = False) -> Chart:

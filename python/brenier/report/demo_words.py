@@ -195,9 +195,10 @@ def memorising(record: dict[str, Any]) -> list[str]:
         row = pick(record, "dpm_ot", last_steps=steps, network="independent")[-1]
         words.append(
             f"DPM-OT at M = {steps} starts from training images with noise of σ = "
-            f"{record['fits'][str(steps)]['sigma']:.2g} (their own spread is {record['data']['spread']:.2g}). "
-            f"Its samples lie {row['nearest_ratio']:.2f} times as far from the nearest training image as held-out digits do, and {row['share_closer']:.0%} of them are "
-            f"closer than 95% of held-out digits (5% expected without memorisation): {verdict(row)}."
+            f"{record['fits'][str(steps)]['sigma']:.2g} (their own spread is {record['data']['spread']:.2g}). Its "
+            f"samples lie {row['nearest_ratio']:.2f} times as far from the nearest training image as held-out digits "
+            f"do, and {row['share_closer']:.0%} of them are closer than 95% of held-out digits (5% expected without "
+            f"memorisation): {verdict(row)}."
         )
     plain = pick(record, "heun", network="independent")[-1]
     words.append(

@@ -37,7 +37,6 @@ STYLE = {
     "legend.fontsize": 8,
     "svg.fonttype": "none",
     "svg.hashsalt": "brenier",
-    "figure.constrained_layout.use": True,
 }
 
 
@@ -119,14 +118,16 @@ def dress(axes: Any, chart: Chart) -> None:
 
 
 @contextmanager
-def figure(ink: str, width: float, height: float) -> Iterator[tuple[Any, Callable[[str], bytes]]]:
+def figure(
+    ink: str, width: float, height: float, layout: str = "constrained"
+) -> Iterator[tuple[Any, Callable[[str], bytes]]]:
     """A figure without global state (no pyplot), and a function that turns it into bytes."""
     matplotlib = require_package("matplotlib", "report")
     inks = dict.fromkeys(
         ("text.color", "axes.edgecolor", "axes.labelcolor", "xtick.color", "ytick.color"), ink
     )
     with matplotlib.rc_context(STYLE | inks | {"grid.color": ink}):
-        canvas = require_package("matplotlib.figure", "report").Figure(figsize=(width, height))
+        canvas = require_package("matplotlib.figure", "report").Figure(figsize=(width, height), layout=layout)
 
         def save(kind: str) -> bytes:
             out = io.BytesIO()

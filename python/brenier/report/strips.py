@@ -12,8 +12,7 @@ IMAGES = 14
 
 def strips(rows: list[tuple[str, Tensor]], image_shape: tuple[int, int, int], title: str) -> bytes:
     """One line of images for each (label, samples) pair, on white, under a title."""
-    with figure("#222222", 7.6, 0.42 * len(rows) + 0.4) as (canvas, save):
-        canvas.set_layout_engine("none")  # it would not leave room for the labels
+    with figure("#222222", 7.6, 0.42 * len(rows) + 0.4, layout="none") as (canvas, save):
         canvas.subplots_adjust(
             left=0.235, right=0.995, bottom=0.01, top=1 - 0.36 / canvas.get_figheight(), hspace=0.08
         )

@@ -12,8 +12,8 @@ COLUMNS = {  # figure -> heading, decimals; shares are printed as percentages
     "precision": ("precision", "{:.0%}"),
     "recall": ("recall", "{:.0%}"),
     "mode_mixture": ("mode mixture", "{:.1%}"),
-    "nearest_ratio": ("distance to training set (held-out = 1)", "{:.2f}"),
-    "share_closer": ("closer than 95% of held-out", "{:.0%}"),
+    "nearest_ratio": ("nearest", "{:.2f}"),
+    "share_closer": ("too near", "{:.0%}"),
 }
 
 
@@ -25,6 +25,7 @@ class Table:
     headings: list[str]
     rows: list[list[str]]
     texts: int  # leading columns that are text
+    wraps: bool = False  # long cells may break
 
 
 def demo_tables(record: dict[str, Any]) -> dict[str, Table]:
@@ -55,7 +56,11 @@ def quality_table(record: dict[str, Any]) -> Table:
         for row in record["rows"]
     ]
     headings = ["sampler", "network", "evaluations", *(heading for heading, _ in COLUMNS.values())]
-    caption = f"{record['settings']['samples']} samples a row, against {record['data']['held_out']} held-out images."
+    caption = (
+        f"{record['settings']['samples']} samples a row, against {record['data']['held_out']} held-out images. Nearest: "
+        "median distance to the nearest training image, in units of that of held-out images. Too near: the share of "
+        "samples closer than 95% of held-out images are; 5% would be expected without memorisation."
+    )
     return Table(caption, headings, [first, *body], texts=2)
 
 
@@ -101,5 +106,5 @@ def run_table(record: dict[str, Any]) -> Table:
     """Where and with what the numbers were made."""
     body = [[name, value] for name, value in (record["versions"] | record["machine"]).items()]
     body += [[name, f"{seconds:.1f} s"] for name, seconds in record["seconds"].items()]
-    body += [["seed", str(record["settings"]["seed"])], ["date", record["date"]]]
-    return Table("This run.", ["what", "value"], body, texts=2)
+    body += [["seed", str(record["settings"]["seed"])], ["date", record["date"].replace("T", " ")]]
+    return Table("Versions, machine and seconds.", ["what", "value"], body, texts=2, wraps=True)
