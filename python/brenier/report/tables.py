@@ -58,8 +58,8 @@ def quality_table(record: dict[str, Any]) -> Table:
     headings = ["sampler", "network", "evaluations", *(heading for heading, _ in COLUMNS.values())]
     caption = (
         f"{record['settings']['samples']} samples a row, against {record['data']['held_out']} held-out images. "
-        "Nearest: median distance to the nearest training image, in units of that of held-out images. Too near: the share of "
-        "samples closer than 95% of held-out images are; 5% would be expected without memorisation."
+        "Nearest: median distance to the nearest training image, in units of that of held-out images. Too near: the "
+        "share of samples closer than 95% of held-out images are; 5% would be expected without memorisation."
     )
     return Table(caption, headings, [first, *body], texts=2)
 
