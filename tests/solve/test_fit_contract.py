@@ -3,6 +3,7 @@
 import itertools
 import math
 import warnings
+from pathlib import Path
 
 import brenier
 import numpy as np
@@ -87,6 +88,17 @@ def test_other_float_types_and_strides_are_fitted_and_left_as_they_were(dtype: t
     assert result.converged
     assert torch.equal(targets, before)
     assert result.potential.transport(torch.randn(4, 10)).dtype == dtype
+
+
+def test_files_and_noised_latents_are_fitted_like_the_tensors_they_hold(tmp_path: Path) -> None:
+    targets = problems.image_like(60, 8)
+    np.save(tmp_path / "targets.npy", targets.numpy())
+    from_file = brenier.fit(tmp_path / "targets.npy", progress=False)
+    assert torch.equal(from_file.potential.heights, brenier.fit(targets, progress=False).potential.heights)
+    latents = brenier.data.NoisedLatents(targets, sigma=0.5, seed=3)
+    from_latents = brenier.fit(latents, progress=False)
+    straight = brenier.fit(latents.materialise(), progress=False)
+    assert torch.equal(from_latents.potential.heights, straight.potential.heights)
 
 
 def test_arrays_come_back_as_arrays() -> None:

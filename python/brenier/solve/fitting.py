@@ -10,6 +10,8 @@ from pathlib import Path
 import torch
 
 from brenier.data.atomic import require_writable
+from brenier.data.files import load_array
+from brenier.data.latents import NoisedLatents
 from brenier.engine import checks
 from brenier.engine.registry import engine_for
 from brenier.errors import InputError
@@ -23,7 +25,7 @@ from brenier.types import Array
 
 
 def fit(
-    targets: Array,
+    targets: Array | str | os.PathLike[str] | NoisedLatents,
     *,
     weights: Array | None = None,
     noise: str = "normal",
@@ -44,7 +46,8 @@ def fit(
     soft counts (docs/concept.md), until an independent check proves χ² = Σ (w_i − ν_i)²/ν_i ≤ tol at two
     standard errors.
 
-    targets : (n, d) float tensor or array (float64 is rounded to float32 after centring); n, d ≥ 1
+    targets : (n, d) float tensor or array (float64 is rounded to float32 after centring), n, d ≥ 1;
+        NoisedLatents; or a file that brenier.data.load_array reads (.npy, .safetensors, images)
     weights : (n,) masses ≥ 0, normalised to sum 1; None for equal masses. A target of mass 0 never wins.
         Equal targets share one cell and the sum of their masses; the lowest index wins it.
     noise : "normal", the only source so far
@@ -63,7 +66,7 @@ def fit(
     checkpoint, FileError.
     """
     require_options(noise, tol, max_samples, seed)
-    matrix = checks.as_matrix(targets, "targets", dtypes=ACCEPTED)
+    matrix = matrix_of(targets)
     if device is not None:
         matrix = matrix.to(device)
     engine_for("cpu", engine)
@@ -76,6 +79,14 @@ def fit(
     if resume and file is not None:
         restore(file, run)
     return finished(run, solver.solve(run), matrix)
+
+
+def matrix_of(targets: Array | str | os.PathLike[str] | NoisedLatents) -> torch.Tensor:
+    """The targets as a matrix in memory."""
+    if isinstance(targets, NoisedLatents):
+        return targets.materialise()
+    matrix = load_array(targets).array if isinstance(targets, str | os.PathLike) else targets
+    return checks.as_matrix(matrix, "targets", dtypes=ACCEPTED)
 
 
 def checkpoint_file(checkpoint: str | os.PathLike[str] | None, resume: bool) -> Path | None:
