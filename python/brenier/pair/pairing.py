@@ -40,7 +40,7 @@ def pair(
     engine : "cpu" or None
 
     Scores are float32 products of centred data and noise, float64 where either comes in float64 or as 32- or
-    64-bit integers; "exact" is for the scores so rounded. Costs are float64.
+    64-bit integers; "exact" is for the scores so rounded. Costs are summed in float64.
     Returns a Pairing; its permutation is a tensor on noise's device where noise is one, else an array.
     Raises InputError and EngineError.
     """
@@ -51,8 +51,8 @@ def pair(
     groups = _groups(labels, len(rows))
     permutation, solved = _solve_groups(rows, partners, groups, gap)
     proved, status = judge(solved, gap)
-    cost = _mean_distance(rows, partners, permutation)
-    before = _mean_distance(rows, partners, np.arange(len(rows)))
+    before = _mean_distance(rows, partners)
+    cost = before - 2 * sum(one.total - one.identity_total for one in solved) / max(1, len(rows))
     return Pairing(like(permutation, noise), cost, before, proved, status, time.perf_counter() - started)
 
 
@@ -136,15 +136,20 @@ def _batches(groups: list[np.ndarray]) -> Iterator[list[np.ndarray]]:
 
 def _scores(rows: Tensor, partners: Tensor, members: np.ndarray) -> np.ndarray:
     """⟨data_i − mean, noise_j⟩ over the members of a class, in blocks of rows."""
-    index = torch.from_numpy(members).to(rows.device)
     dtype = _score_type(rows, partners)
-    x, z = rows[index].to(dtype), partners[index].to(dtype)
-    x -= x.mean(dim=0, dtype=torch.float64).to(dtype)
+    x, z = (_members(t, members).to(dtype) for t in (rows, partners))
+    x = x - x.mean(dim=0)  # any shift leaves the optimum where it is; this one keeps the products small
     out = torch.empty(len(x), len(z), dtype=dtype)
     step = max(1, PRODUCTS_PER_BLOCK // max(1, z.numel()))
     for lo in range(0, len(x), step):
-        out[lo : lo + step] = x[lo : lo + step] @ z.T
+        torch.mm(x[lo : lo + step], z.T, out=out[lo : lo + step])
     return out.numpy()
+
+
+def _members(matrix: Tensor, members: np.ndarray) -> Tensor:
+    if len(members) == len(matrix):  # positions ascend, so these are all of them
+        return matrix
+    return matrix[torch.from_numpy(members).to(matrix.device)]
 
 
 def _score_type(rows: Tensor, partners: Tensor) -> torch.dtype:
@@ -152,11 +157,11 @@ def _score_type(rows: Tensor, partners: Tensor) -> torch.dtype:
     return torch.float64 if rows.dtype in wide or partners.dtype in wide else torch.float32
 
 
-def _mean_distance(rows: Tensor, partners: Tensor, permutation: np.ndarray) -> float:
-    """Mean of ‖data_i − noise_perm(i)‖² in float64, in blocks; 0 for no rows."""
-    total = 0.0
+def _mean_distance(rows: Tensor, partners: Tensor) -> float:
+    """Mean of ‖data_i − noise_i‖², each in the scores' type, their sum in float64; 0 for no rows."""
+    total, dtype = 0.0, _score_type(rows, partners)
     step = max(1, ELEMENTS_PER_BLOCK // max(1, rows.shape[1]))
     for lo in range(0, len(rows), step):
-        chosen = torch.from_numpy(permutation[lo : lo + step]).to(partners.device)
-        total += (rows[lo : lo + step].double() - partners[chosen].double()).square().sum().item()
+        difference = rows[lo : lo + step].to(dtype) - partners[lo : lo + step].to(dtype)
+        total += torch.linalg.vecdot(difference, difference).double().sum().item()
     return total / max(1, len(rows))
