@@ -50,6 +50,23 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+def test_a_fit_stopped_by_its_budget_resumes_from_its_checkpoint(folder: Path, tmp_path: Path) -> None:
+    options = (
+        "--tol",
+        0.02,
+        "--checkpoint",
+        tmp_path / "fit.checkpoint",
+        "--out",
+        tmp_path / "pot.safetensors",
+    )
+    stopped = call("fit", folder / "held_out.npy", "--max-samples", 100, *options)
+    assert stopped.exit_code == 3
+    resumed = ok("fit", folder / "held_out.npy", "--resume", *options)
+    direct = brenier.fit(folder / "held_out.npy", tol=0.02, progress=False)
+    assert resumed["samples"] == direct.samples
+    assert torch.equal(brenier.Potential.load(tmp_path / "pot.safetensors").heights, direct.potential.heights)
+
+
 def test_fit_writes_the_potential_of_the_noised_latents(folder: Path) -> None:
     latents = NoisedLatents(load_array(folder / "images.npy").array, sigma=SIGMA, seed=0).materialise()
     potential = brenier.Potential.load(folder / "pot.safetensors", targets=latents)

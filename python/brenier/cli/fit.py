@@ -15,6 +15,7 @@ NOT_CONVERGED = 3
 @command("""
     brenier fit latents.npy --out potential.safetensors
     brenier fit images.zip --sigma 0.14 --tol 0.02 --out potential.safetensors
+    brenier fit latents.npy --checkpoint fit.checkpoint --resume --out potential.safetensors
     brenier fit latents.safetensors --weights masses.npy --json --out potential.safetensors
 """)
 @click.argument("targets", type=FILE)
@@ -23,6 +24,12 @@ NOT_CONVERGED = 3
 @click.option("--max-samples", type=int, help="Stop after that many noise samples, converged or not.")
 @click.option("--seed", type=int, default=0, show_default=True, help="Of the noise.")
 @click.option("--weights", type=FILE, help="Masses of the targets, (n,) [default: equal].")
+@click.option(
+    "--checkpoint", type=FILE, help="File for the state of the fit: every minute, at Ctrl-C, at the end."
+)
+@click.option(
+    "--resume", is_flag=True, help="Continue from the checkpoint if it exists; the bits are the same."
+)
 @click.option("--sigma", type=float, help="Fit onto noised latents y + sigma·ε at this level.")
 @click.option("--latent-seed", type=int, default=0, show_default=True, help="Of ε, with --sigma.")
 @click.option("--engine", help="reference, cpu, triton or cuda [default: chosen; see brenier doctor].")

@@ -34,6 +34,8 @@ def fit_file(
     latent_seed: int = 0,
     engine: str | None = None,
     device: str | None = None,
+    checkpoint: Path | None = None,
+    resume: bool = False,
     value_range: str | None = None,
     layout: str = "nchw",
     tensor: str | None = None,
@@ -63,6 +65,8 @@ def fit_file(
             seed=seed,
             engine=engine,
             device=device,
+            checkpoint=checkpoint,
+            resume=resume,
             progress=progress,
         )
     result.potential.save(out)

@@ -19,6 +19,7 @@ from brenier.engine import PreparedTargets, assign
 
 CHECK_PRECISION = 0.1  # of the tolerance: the standard error a full check aims for
 SMALLEST_ROUND = 2048
+ROUND_SHARE = 4  # samples per target in the first round
 ROWS_PER_CALL = 4096
 
 
@@ -89,7 +90,7 @@ def independent_check(
     counts = torch.zeros(len(masses), dtype=torch.int64)
     h = torch.from_numpy(heights)
     total, done = full_check_samples(len(masses), tol), 0
-    goal = max(SMALLEST_ROUND, total // 8)
+    goal = min(max(SMALLEST_ROUND, ROUND_SHARE * len(masses)), total)
     while True:
         while done < goal:
             rows = min(ROWS_PER_CALL, goal - done)
