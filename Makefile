@@ -11,7 +11,7 @@ help:
 	@echo "make test        the default tests (under 10 minutes)"
 	@echo "make test-all    with the slow tests"
 	@echo "make native-test the compiled verbs under the address, undefined-behaviour and thread sanitizers"
-	@echo "make lint        ruff, mypy, and the layer test"
+	@echo "make lint        ruff and mypy"
 	@echo "make bench       the benchmarks against peers"
 	@echo "make wheel-test  builds wheels (with and without CUDA) and tests them outside the source tree"
 

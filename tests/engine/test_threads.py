@@ -1,7 +1,9 @@
 """The pool: its size, order of results, exceptions, and calls from inside itself."""
 
 import os
+import signal
 import threading
+import time
 
 import pytest
 from brenier.engine import threads
@@ -51,3 +53,23 @@ def test_the_pool_follows_a_changed_number_of_threads(monkeypatch: pytest.Monkey
     threads.run(lambda i: i, range(4))
     monkeypatch.setenv("BRENIER_NUM_THREADS", "5")
     assert len(threads.run(lambda _: barrier.wait(timeout=30), range(5))) == 5
+
+
+def test_an_interrupt_waits_for_the_calls_under_way() -> None:
+    """Native calls read memory by address; it must outlive them when the caller's frame is left."""
+    begun, ended = threading.Event(), []
+
+    def slow(item: int) -> int:
+        begun.set()
+        time.sleep(0.2)
+        ended.append(item)
+        return item
+
+    timer = threading.Timer(0.05, lambda: (begun.wait(), os.kill(os.getpid(), signal.SIGINT)))
+    timer.start()
+    with pytest.raises(KeyboardInterrupt):
+        threads.run(slow, range(8))
+    finished = len(ended)
+    time.sleep(0.3)
+    assert 0 < finished < 8
+    assert len(ended) == finished

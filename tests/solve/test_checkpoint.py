@@ -60,6 +60,18 @@ def test_a_damaged_checkpoint_falls_back_to_the_previous_one(tmp_path: Path) -> 
     )
 
 
+def test_changed_metadata_is_damage_and_never_replaces_a_good_checkpoint(tmp_path: Path) -> None:
+    path = tmp_path / "fit.checkpoint"
+    interrupted(SPREAD, path, 3000)
+    interrupted(SPREAD, path, 8000)
+    path.write_bytes(path.read_bytes().replace(b"step", b"stop", 1))
+    good = checkpoint.previous(path).read_bytes()
+    with pytest.warns(UserWarning, match="interrupted"):
+        brenier.fit(SPREAD, tol=0.02, checkpoint=path, resume=True, callback=Stop(1), progress=False)
+    assert checkpoint.previous(path).read_bytes() == good
+    assert checkpoint.undamaged(path)
+
+
 def test_only_damaged_checkpoints_are_an_error(tmp_path: Path) -> None:
     path = tmp_path / "fit.checkpoint"
     path.write_bytes(b"nonsense")

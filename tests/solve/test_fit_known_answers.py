@@ -95,6 +95,13 @@ def test_equal_targets_share_one_cell_won_by_the_lowest_index() -> None:
     assert chi_square(counts[:50], wanted)[0] <= 0.03
 
 
+def test_targets_that_float32_cannot_tell_apart_share_a_cell() -> None:
+    targets = torch.tensor([[0.0, 0], [1e-12, 0], [1, 0], [0, 1]], dtype=torch.float64)
+    assert brenier.fit(targets, tol=0.01, progress=False).converged
+    close = torch.tensor([[1e-7, 0], [2e-7, 0], [100, 0], [0, 100]])
+    assert brenier.fit(close, tol=0.01, progress=False).converged
+
+
 def test_a_target_of_mass_zero_never_wins() -> None:
     targets = problems.image_like(40, 8)
     weights = torch.ones(40)

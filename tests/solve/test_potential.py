@@ -74,6 +74,33 @@ def test_a_damaged_file_is_an_error_not_a_potential(
         brenier.Potential.load(path)
 
 
+def test_changed_metadata_is_damage_too(potential: brenier.Potential, tmp_path: Path) -> None:
+    path = tmp_path / "potential.safetensors"
+    potential.save(path)
+    content = path.read_bytes()
+    path.write_bytes(content.replace(b"samples", b"Samples", 1))
+    with pytest.raises(FileError, match="damaged"):
+        brenier.Potential.load(path)
+
+
+@pytest.mark.parametrize("path", ["", 3, None])
+def test_a_path_that_is_none_is_an_input_error(potential: brenier.Potential, path: object) -> None:
+    with pytest.raises(InputError, match="path"):
+        potential.save(path)  # type: ignore[arg-type]
+    with pytest.raises(InputError, match="path"):
+        brenier.Potential.load(path)  # type: ignore[arg-type]
+
+
+def test_an_unknown_device_is_an_input_error(potential: brenier.Potential) -> None:
+    with pytest.raises(InputError, match="device"):
+        potential.to("nowhere")
+
+
+def test_bfloat16_targets_reach_numpy_as_float32(potential: brenier.Potential) -> None:
+    coarse = brenier.Potential.of(potential.targets.bfloat16(), potential.heights)
+    assert coarse.transport(NOISE.numpy()).dtype == np.float32
+
+
 def test_an_unwritable_place_is_an_error(potential: brenier.Potential, tmp_path: Path) -> None:
     with pytest.raises(FileError):
         potential.save(tmp_path / "absent" / "potential.safetensors")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Callable, Iterable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from typing import TypeVar
 
 from brenier.errors import InputError
@@ -40,8 +40,8 @@ def available_processors() -> int:
 def run(function: Callable[[Item], Result], items: Iterable[Item]) -> list[Result]:
     """function(item) for every item on the pool, results in the order of the items.
 
-    The first exception is raised at once and calls not yet begun are dropped. Runs inline with one thread,
-    with one item, and when called from the pool itself.
+    At an exception, Ctrl-C included, calls not yet begun are dropped and those under way awaited. Runs inline
+    with one thread, with one item, and when called from the pool itself.
     """
     work = list(items)
     threads = thread_count()
@@ -54,6 +54,20 @@ def run(function: Callable[[Item], Result], items: Iterable[Item]) -> list[Resul
     finally:
         for future in futures:
             future.cancel()
+        _settle(futures)
+
+
+def _settle(futures: list[Future[Result]]) -> None:
+    """Wait for the calls under way: they read memory that belongs to the frames being left.
+
+    Each lasts under 0.1 s, so a second Ctrl-C may wait for them too.
+    """
+    while True:
+        try:
+            wait(futures)
+            return
+        except KeyboardInterrupt:
+            continue
 
 
 def _pool_of(threads: int) -> ThreadPoolExecutor:

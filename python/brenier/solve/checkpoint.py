@@ -48,9 +48,9 @@ def write(path: Path, run: Run) -> None:
     tensors = {name: torch.tensor(getattr(run.state, name)) for name in VECTORS}
     columns = [dataclasses.astuple(record) for record in run.history]
     tensors["history"] = torch.tensor(columns, dtype=torch.float64).reshape(-1, 4)
-    metadata = {"format": FORMAT, "digest": digest_of(tensors), "run": json.dumps(plain(run))}
-    content = serialise(tensors, metadata)
-    if path.exists():
+    text = json.dumps(plain(run))
+    content = serialise(tensors, {"format": FORMAT, "digest": digest_of(tensors, text), "run": text})
+    if path.exists() and undamaged(path):
         os.replace(path, previous(path))
     write_bytes(path, content)
 
@@ -62,6 +62,7 @@ def plain(run: Run) -> dict[str, Any]:
         "state": {name: value for name, value in state.items() if name not in VECTORS},
         "checks": [dataclasses.asdict(check) for check in run.checks],
         "next_check": run.next_check,
+        "start": run.start.kind,
         "seconds": run.seconds,
     }
 
@@ -92,9 +93,19 @@ def restore(path: Path, run: Run) -> bool:
     return False
 
 
+def undamaged(path: Path) -> bool:
+    """Whether a file may take the place of the previous checkpoint."""
+    try:
+        read(path)
+    except FileError:
+        return False
+    return True
+
+
 def read(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
     tensors, metadata = read_tensors(path)
-    if metadata.get("format") != FORMAT or metadata.get("digest") != digest_of(tensors):
+    digest = digest_of(tensors, metadata.get("run", ""))
+    if metadata.get("format") != FORMAT or metadata.get("digest") != digest:
         raise FileError(str(path), expected=f"an undamaged checkpoint ({FORMAT})", got="other content")
     return tensors, json.loads(metadata["run"])
 
@@ -117,6 +128,7 @@ def resume(run: Run, tensors: dict[str, torch.Tensor], saved: dict[str, Any]) ->
     run.state = State(monitor=monitor, **vectors, **scalars)
     run.checks = [Check(**check) for check in saved["checks"]]
     run.next_check = saved["next_check"]
+    run.start = dataclasses.replace(run.start, kind=saved["start"])
     run.seconds_before = saved["seconds"]
     rows = np.asarray(tensors["history"])
     run.history = [Record(int(samples), error, epsilon, s) for samples, error, epsilon, s in rows.tolist()]

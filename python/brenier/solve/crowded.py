@@ -12,11 +12,13 @@ and from the gap on averaged Newton steps while ε shrinks slowly with the step 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 
 from brenier.solve.batch import chunks, mean_gap
+from brenier.solve.fixed_order import dot
 from brenier.solve.problem import Problem
 from brenier.solve.sampling import FullSampler, SubspaceSampler
 from brenier.solve.start import Start
@@ -82,20 +84,23 @@ def newton_direction(lists: Lists, gradient: np.ndarray, ridge: np.ndarray, epsi
     return conjugate_gradients(product, gradient, weight / epsilon + ridge)
 
 
-def conjugate_gradients(product, gradient, diagonal):  # type: ignore[no-untyped-def]
+def conjugate_gradients(
+    product: Callable[[np.ndarray], np.ndarray], gradient: np.ndarray, diagonal: np.ndarray
+) -> np.ndarray:
+    """Solve product(s) = gradient, preconditioned by the diagonal, to RESIDUAL or MOST_ITERATIONS."""
     solution, residual = np.zeros_like(gradient), gradient.copy()
     z = residual / diagonal
-    direction, rho = z.copy(), np.dot(residual, z)
+    direction, rho = z.copy(), dot(residual, z)
     goal = RESIDUAL**2 * rho
     for _ in range(MOST_ITERATIONS):
         if rho <= goal:
             break
         image = product(direction)
-        length = rho / np.dot(direction, image)
+        length = rho / dot(direction, image)
         solution += length * direction
         residual -= length * image
         z = residual / diagonal
-        before, rho = rho, np.dot(residual, z)
+        before, rho = rho, dot(residual, z)
         direction = z + rho / before * direction
     return solution
 
@@ -150,7 +155,7 @@ def anneal(
 ) -> State:
     """A full step; a lower temperature once the step is small against it, or after STEPS_PER_LEVEL."""
     heights = centred(problem, state.heights - move)
-    small = math.sqrt(np.dot(problem.masses, direction**2)) < epsilon
+    small = math.sqrt(dot(problem.masses, direction**2)) < epsilon
     cooler = small or state.level + 1 > STEPS_PER_LEVEL
     epsilon = epsilon / 2 if cooler else epsilon
     return state.updated(
@@ -173,4 +178,4 @@ def refine(problem: Problem, state: State, move: np.ndarray, gap: float, epsilon
 
 
 def centred(problem: Problem, heights: np.ndarray) -> np.ndarray:
-    return heights - np.dot(problem.masses, heights)
+    return heights - dot(problem.masses, heights)

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import math
 import os
+import sys
 from collections.abc import Callable
+from numbers import Integral, Real
 from pathlib import Path
 
 import torch
+from tqdm import tqdm
 
 from brenier.data.atomic import require_writable
 from brenier.data.files import load_array
 from brenier.data.latents import NoisedLatents
 from brenier.engine import checks
-from brenier.engine.registry import engine_for
-from brenier.errors import InputError
+from brenier.engine.registry import available, engine_for
+from brenier.errors import EngineError, InputError
 from brenier.solve import solver
 from brenier.solve.checkpoint import restore
 from brenier.solve.memory import require_memory
@@ -22,6 +25,8 @@ from brenier.solve.potential import Potential
 from brenier.solve.problem import ACCEPTED, Problem, build_problem
 from brenier.solve.result import FitResult, Record, Status
 from brenier.types import Array
+
+SMALLEST_TOL = 1e-9
 
 
 def fit(
@@ -52,29 +57,35 @@ def fit(
         Equal targets share one cell and the sum of their masses; the lowest index wins it.
     noise : "normal", the only source so far
     tol : bound on χ²; √tol bounds the root-mean-square relative error of the cell masses; 0.05 by default
-    max_samples : bound on fitting samples, None for max(10 n/tol, 4 million); checks use their own
+    max_samples : bound on fitting samples, None for max(10 n/tol, 4 million); checks use their own. No step
+        starts that could pass it; a step draws max(1024, n/2) samples (4096 for crowded targets)
     seed : same seed, same version → same heights, bit for bit, whatever the number of threads
-    engine, device : see brenier.engines(); targets are moved to device if given
+    engine : "cpu" or "reference", None for the faster; the fit itself runs on the CPU so far
+    device : where the potential's targets and heights go, None to leave them where the targets are
     max_memory : bytes the fit may use beyond the targets given; refused before the work starts if too little
     checkpoint : a file for the state of the fit, written every minute, at Ctrl-C and at the end
     resume : continue from that file if it exists; the heights end with the bits of an unbroken fit
     progress : show a progress bar
     callback : called with each Record of the history
 
-    Returns a FitResult. Ctrl-C ends the fit and returns the best potential so far, as not converged.
+    Returns a FitResult. Ctrl-C, once the targets are checked and centred, ends the fit and returns the best
+    potential so far, as not converged.
     Warns NotConvergedWarning when the tolerance was not proved. Raises InputError, EngineError and, for the
     checkpoint, FileError.
     """
     require_options(noise, tol, max_samples, seed)
+    if callback is not None and not callable(callback):
+        raise InputError("callback", expected="a function of a Record", got=repr(callback))
     matrix = matrix_of(targets)
-    if device is not None:
-        matrix = matrix.to(device)
-    engine_for("cpu", engine)
+    matrix = moved(matrix, device)
+    require_cpu_engine(engine)
     file = checkpoint_file(checkpoint, resume)
-    require_memory(matrix, max_memory)
+    plan = require_memory(matrix, max_memory)
+    if progress:
+        tqdm.write(f"memory: at most {plan}", file=sys.stderr)
     problem = build_problem(matrix, weights)
-    budget = max_samples or solver.default_max_samples(problem.size, tol)
-    settings = solver.Settings(tol, budget, seed, engine, progress, callback, file)
+    budget = int(max_samples or solver.default_max_samples(problem.size, tol))
+    settings = solver.Settings(float(tol), budget, int(seed), engine, progress, callback, file)
     run = solver.begin(problem, settings)
     if resume and file is not None:
         restore(file, run)
@@ -95,18 +106,47 @@ def checkpoint_file(checkpoint: str | os.PathLike[str] | None, resume: bool) -> 
         raise InputError(
             "resume", expected="a checkpoint to resume from", got="None", remedy="pass checkpoint="
         )
+    if checkpoint is not None and not isinstance(checkpoint, str | os.PathLike):
+        raise InputError("checkpoint", expected="a path", got=repr(checkpoint))
     return None if checkpoint is None else require_writable(checkpoint)
 
 
 def require_options(noise: str, tol: float, max_samples: int | None, seed: int) -> None:
     if noise != "normal":
         raise InputError("noise", expected="'normal'", got=repr(noise))
-    if not (isinstance(tol, float | int) and 0 < tol < math.inf):
-        raise InputError("tol", expected="a finite number > 0", got=repr(tol), remedy="0.05 suits training")
-    if max_samples is not None and not (isinstance(max_samples, int) and max_samples > 0):
+    if not is_number(tol, Real) or not SMALLEST_TOL <= tol < math.inf:
+        raise InputError(
+            "tol", expected=f"a finite number ≥ {SMALLEST_TOL:g}", got=repr(tol), remedy="0.05 suits training"
+        )
+    if max_samples is not None and (not is_number(max_samples, Integral) or max_samples <= 0):
         raise InputError("max_samples", expected="a positive integer or None", got=repr(max_samples))
-    if not (isinstance(seed, int) and 0 <= seed < 1 << 64):
+    if not is_number(seed, Integral) or not 0 <= seed < 1 << 64:
         raise InputError("seed", expected="an integer from 0 to 2**64 - 1", got=repr(seed))
+
+
+def is_number(value: object, kind: type) -> bool:
+    """Whether a value is a Python or numpy number of that kind, and no bool."""
+    return isinstance(value, kind) and not isinstance(value, bool)
+
+
+def require_cpu_engine(engine: str | None) -> None:
+    """The fit draws its noise on the CPU; an engine that cannot take it is refused with that reason."""
+    chosen = engine_for("cpu", None) if engine is None else available(engine)
+    if "cpu" not in chosen.devices:
+        raise EngineError(
+            f"engine {chosen.name!r}",
+            expected="an engine that takes CPU tensors, for fit runs on the CPU so far",
+            got="one for " + " and ".join(chosen.devices),
+            remedy="leave engine=None",
+        )
+
+
+def moved(matrix: torch.Tensor, device: str | torch.device | None) -> torch.Tensor:
+    """The targets on the device asked for; raises InputError for one that is not there."""
+    try:
+        return matrix if device is None else matrix.to(torch.device(device))
+    except (RuntimeError, AssertionError, TypeError, NotImplementedError) as error:
+        raise InputError("device", expected="a torch device of this machine", got=str(error)) from error
 
 
 def finished(run: solver.Run, status: Status, matrix: torch.Tensor) -> FitResult:

@@ -11,7 +11,7 @@ from brenier.solve.batch import ENTRIES
 from brenier.solve.sampling import SUBSPACE_SIZES
 
 HEIGHT_VECTORS = 24  # float64 vectors of length n alive at once: state, window, counts, start
-ENTRY_BYTES = 40  # a candidate and its working values
+ENTRY_BYTES = 112  # a candidate, the arrays of a Newton step over it, and their temporaries
 CHUNK_BYTES = 96 << 20  # noise of a chunk, thread scratch, checks
 
 
@@ -44,9 +44,11 @@ def memory_plan(targets: int, dimension: int) -> MemoryPlan:
     return MemoryPlan(matrix, packed, 8 * HEIGHT_VECTORS * targets, ENTRY_BYTES * ENTRIES)
 
 
-def require_memory(targets: Tensor, max_memory: int | None) -> None:
-    """Raise InputError if the plan does not fit."""
+def require_memory(targets: Tensor, max_memory: int | None) -> MemoryPlan:
+    """The plan; raises InputError if it does not fit."""
     plan = memory_plan(*targets.shape)
+    if max_memory is not None and not (isinstance(max_memory, int) and max_memory > 0):
+        raise InputError("max_memory", expected="a positive number of bytes", got=repr(max_memory))
     if max_memory is not None and plan.total > max_memory:
         raise InputError(
             "max_memory",
@@ -54,3 +56,4 @@ def require_memory(targets: Tensor, max_memory: int | None) -> None:
             got=f"{max_memory:,}",
             remedy="raise it, or fit fewer targets",
         )
+    return plan

@@ -20,12 +20,13 @@ COSTS = ("sqeuclidean", "half_sqeuclidean", "neg_dot")
 ROWS = 8192
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Potential:
     """u_h(x) = max_i ⟨x, y_i⟩ + h_i; its gradient x ↦ y_winner is the transport map.
 
-    targets : (n, d) as given to fit;  heights : (n,) float64 in units of the score, -inf for targets without
-    mass;  centre : (d,) the mean that is subtracted from the targets before scoring (it changes no winner).
+    targets : (n, d) as given to fit, not copied: do not change them
+    heights : (n,) float64 in units of the score, -inf for targets without mass
+    centre : (d,) the mean that is subtracted from the targets before scoring (it changes no winner).
     POT calls the cost's dual ``g``, OTT ``g`` too; see dual_g and from_dual_g.
     """
 
@@ -62,7 +63,9 @@ class Potential:
         noise = self._noise(x)
         winners = assign(noise, self.prepared(), self._device_heights())
         images = self.targets[winners]
-        return images if isinstance(x, Tensor) else images.numpy()
+        if isinstance(x, Tensor):
+            return images
+        return (images.float() if images.dtype == torch.bfloat16 else images).numpy()  # numpy has no bfloat16
 
     def value(self, x: Array) -> Any:
         """u_h(x) in float64, (N,)."""
@@ -114,9 +117,11 @@ class Potential:
 
     def to(self, device: str | torch.device) -> Potential:
         """The same potential with targets and heights on another device."""
-        return Potential(
-            self.targets.to(device), self.heights.to(device), self.centre, self.masses, self.info, self.engine
-        )
+        try:
+            targets, heights = self.targets.to(device), self.heights.to(device)
+        except (RuntimeError, AssertionError, TypeError) as error:
+            raise InputError("device", expected="a torch device of this machine", got=str(error)) from error
+        return Potential(targets, heights, self.centre, self.masses, self.info, self.engine)
 
     def save(self, path: str | os.PathLike[str], *, include_targets: bool = True) -> None:
         """Write a safetensors file with JSON metadata: a digest of the tensors, a fingerprint of the targets.

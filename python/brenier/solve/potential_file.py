@@ -31,8 +31,9 @@ def raw(tensor: Tensor) -> bytes:
     return tensor.detach().cpu().contiguous().view(torch.uint8).numpy().tobytes() if tensor.numel() else b""
 
 
-def digest_of(tensors: dict[str, Tensor]) -> str:
-    digest = hashlib.sha256()
+def digest_of(tensors: dict[str, Tensor], *texts: str) -> str:
+    """SHA-256 of named tensors and of the metadata beside them."""
+    digest = hashlib.sha256("\0".join(texts).encode())
     for name in sorted(tensors):
         digest.update(f"{name} {tuple(tensors[name].shape)} {tensors[name].dtype}".encode())
         digest.update(raw(tensors[name]))
@@ -42,12 +43,10 @@ def digest_of(tensors: dict[str, Tensor]) -> str:
 def write(
     path: str | os.PathLike[str], tensors: dict[str, Tensor], targets: Tensor, info: dict[str, Any]
 ) -> None:
-    metadata = {
-        "format": FORMAT,
-        "digest": digest_of(tensors),
-        "fingerprint": fingerprint(targets),
-        "info": json.dumps(info, sort_keys=True),
-    }
+    require_path(path)
+    print_of, text = fingerprint(targets), json.dumps(info, sort_keys=True)
+    digest = digest_of(tensors, print_of, text)
+    metadata = {"format": FORMAT, "digest": digest, "fingerprint": print_of, "info": text}
     write_bytes(path, serialise(tensors, metadata))
 
 
@@ -58,7 +57,8 @@ def read(
     tensors, metadata = read_tensors(path)
     if metadata.get("format") != FORMAT or not {"heights", "centre", "masses"} <= tensors.keys():
         raise FileError(str(path), expected=f"a potential ({FORMAT})", got=str(metadata.get("format")))
-    if digest_of(tensors) != metadata.get("digest"):
+    texts = (metadata.get("fingerprint", ""), metadata.get("info", ""))
+    if digest_of(tensors, *texts) != metadata.get("digest"):
         raise FileError(
             str(path), expected="the digest written with it", got="other bytes; the file is damaged"
         )
@@ -76,10 +76,20 @@ def read(
             expected=f"those fitted, fingerprint {metadata['fingerprint'][:16]}",
             got=f"fingerprint {fingerprint(matrix)[:16]}",
         )
+    if any(tensors[name].shape != matrix.shape[:1] for name in ("heights", "masses")):
+        raise FileError(
+            str(path), expected=f"{len(matrix)} heights", got=f"{tuple(tensors['heights'].shape)}"
+        )
     return tensors, matrix, json.loads(metadata["info"])
 
 
+def require_path(path: object) -> None:
+    if not isinstance(path, str | os.PathLike) or not os.fspath(path):
+        raise InputError("path", expected="the name of a file", got=repr(path))
+
+
 def read_tensors(path: str | os.PathLike[str]) -> tuple[dict[str, Tensor], dict[str, str]]:
+    require_path(path)
     try:
         with safe_open(path, framework="pt") as file:
             return {name: file.get_tensor(name) for name in file.keys()}, file.metadata() or {}  # noqa: SIM118

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from brenier.engine.project import project
-from brenier.solve.single_thread import single_threaded
+from brenier.solve.fixed_order import single_threaded
 
 SAMPLE = 1024
 COUNTS = (16, 32, 64, 128)
@@ -41,9 +41,13 @@ def principal_directions(targets: Tensor) -> Principal:
 
 def spaced(targets: Tensor, count: int, phase: float) -> Tensor:
     """At most count rows, evenly spaced."""
-    take = min(count, len(targets))
-    index = ((np.arange(take) + phase) * (len(targets) / take)).astype(np.int64)
-    return targets[torch.from_numpy(np.minimum(index, len(targets) - 1))]
+    return targets[torch.from_numpy(spaced_indices(len(targets), count, phase))]
+
+
+def spaced_indices(total: int, count: int, phase: float) -> np.ndarray:
+    take = min(count, total)
+    index = ((np.arange(take) + phase) * (total / take)).astype(np.int64)
+    return np.minimum(index, total - 1)
 
 
 def residual_shares(targets: Tensor, axes: Tensor) -> dict[int, float]:

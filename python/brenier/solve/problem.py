@@ -7,6 +7,7 @@ rounding bound, as small as it can be.
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -59,11 +60,17 @@ def build_problem(targets: Tensor, weights: object = None) -> Problem:
             got=f"shape {tuple(matrix.shape)}",
         )
     given = masses_of(weights, len(matrix))
-    members, first = merge_duplicates(matrix, given)
-    masses = np.bincount(members[members >= 0], weights=given[members >= 0], minlength=len(first))
-    rows = matrix[torch.from_numpy(first)] if len(first) < len(matrix) else matrix
-    centre = weighted_mean(rows, masses)
+    kept = np.flatnonzero(given > 0)
+    rows = matrix if len(kept) == len(matrix) else matrix[torch.from_numpy(kept)]
+    centre = weighted_mean(rows, given[kept])
     centred, norms = subtract(rows, centre)
+    owner, first = distinct_rows(centred)
+    require_distinct(rows, len(first))
+    members = np.full(len(matrix), -1, dtype=np.int64)
+    members[kept] = owner
+    masses = np.bincount(owner, weights=given[kept], minlength=len(first))
+    if len(first) < len(centred):
+        centred, norms = centred[torch.from_numpy(first)], norms[first]
     return Problem(centred, masses, norms, centre, members)
 
 
@@ -90,34 +97,38 @@ def masses_of(weights: object, targets: int) -> np.ndarray:
     return masses / masses.sum()
 
 
-def merge_duplicates(matrix: Tensor, masses: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The distinct row of each target with mass (-1 without), and where each distinct row first stands.
+def distinct_rows(centred: Tensor) -> tuple[np.ndarray, np.ndarray]:
+    """The distinct row that each row is, and where each distinct row first stands.
 
     No height can split a cell between two equal targets, so they share one cell and the sum of their masses.
+    Rows are compared as the engines see them: centred, in float32.
     """
-    members = np.full(len(matrix), -1, dtype=np.int64)
     first: list[int] = []
     seen: dict[bytes, int] = {}
-    for i, digest in enumerate(row_digests(matrix)):
-        if masses[i] > 0:
-            members[i] = seen.setdefault(digest, len(first))
-            if members[i] == len(first):
-                first.append(i)
-    return members, np.array(first, dtype=np.int64)
+    owner = np.empty(len(centred), dtype=np.int64)
+    for i, digest in enumerate(row_digests(centred)):
+        owner[i] = seen.setdefault(digest, len(first))
+        if owner[i] == len(first):
+            first.append(i)
+    return owner, np.array(first, dtype=np.int64)
 
 
-def row_digests(matrix: Tensor) -> list[bytes]:
+def require_distinct(rows: Tensor, distinct: int) -> None:
+    """Refuse targets that differ as given and no longer do in float32."""
+    if distinct == 1 and any(bool((rows[lo:hi] != rows[:1]).any()) for lo, hi in blocks(rows)):
+        raise InputError(
+            "targets",
+            expected="differences that float32 can hold",
+            got="targets that are all equal once centred and rounded to float32",
+            remedy="multiply them by a constant; heights scale with it",
+        )
+
+
+def row_digests(matrix: Tensor) -> Iterator[bytes]:
     """A 128-bit digest per row; equal rows have equal digests, −0 counting as 0."""
-    digests: list[bytes] = []
     for lo, hi in blocks(matrix):
-        rows = np.ascontiguousarray(matrix[lo:hi].to(wide(matrix.dtype)).numpy() + 0.0)
-        digests += [hashlib.blake2b(row.tobytes(), digest_size=16).digest() for row in rows]
-    return digests
-
-
-def wide(dtype: torch.dtype) -> torch.dtype:
-    """The dtype in which numpy can hold those values exactly."""
-    return torch.float64 if dtype == torch.float64 else torch.float32
+        for row in np.ascontiguousarray(matrix[lo:hi].numpy() + 0.0):
+            yield hashlib.blake2b(row.tobytes(), digest_size=16).digest()
 
 
 def blocks(matrix: Tensor) -> list[tuple[int, int]]:

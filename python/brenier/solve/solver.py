@@ -15,8 +15,8 @@ from tqdm import tqdm
 from brenier.engine import prepare
 from brenier.errors import NotConvergedWarning
 from brenier.solve import checkpoint
-from brenier.solve.check import Check, converged, full_check_samples, independent_check
-from brenier.solve.crowded import CROWDED, crowded_step
+from brenier.solve.check import Check, converged, independent_check
+from brenier.solve.crowded import CROWDED, ROWS, crowded_step
 from brenier.solve.principal import Principal, principal_directions
 from brenier.solve.problem import Problem
 from brenier.solve.result import Record, Status
@@ -29,7 +29,7 @@ from brenier.solve.sampling import (
     choose_sampling,
 )
 from brenier.solve.spread import spread_step
-from brenier.solve.start import Start, choose_start
+from brenier.solve.start import Start, choose_start, extreme_value_start, temperatures
 from brenier.solve.state import State
 
 BATCH = 0.5  # samples per target and step
@@ -61,9 +61,9 @@ class Run:
     problem: Problem
     settings: Settings
     start: Start
-    sampler: FullSampler | SubspaceSampler
-    plan: SamplingPlan
     state: State
+    sampler: FullSampler | SubspaceSampler | None = None  # made by warm_up
+    plan: SamplingPlan = field(default_factory=lambda: SamplingPlan(0, 0, 0.0))
     history: list[Record] = field(default_factory=list)
     checks: list[Check] = field(default_factory=list)
     seconds_before: float = 0.0
@@ -86,17 +86,24 @@ def default_max_samples(targets: int, tol: float) -> int:
 
 
 def begin(problem: Problem, settings: Settings) -> Run:
-    """Choose start and sampling, and stand before the first step."""
-    start = choose_start(problem, settings.seed, settings.engine)
-    principal, plan = plan_sampling(problem)
-    sampler: FullSampler | SubspaceSampler
-    if plan.full:
-        sampler = FullSampler(problem.targets, settings.seed, settings.engine)
+    """A run at the cheapest start, before anything that takes time."""
+    start = Start(extreme_value_start(problem), temperatures(problem), "extreme value")
+    return Run(problem, settings, start, first_state(problem, start))
+
+
+def warm_up(run: Run) -> None:
+    """Choose start and sampling; a resumed run keeps its heights and needs only the sampling again."""
+    problem, settings = run.problem, run.settings
+    principal, run.plan = plan_sampling(problem)
+    if run.plan.full:
+        run.sampler = FullSampler(problem.targets, settings.seed, settings.engine)
     else:
-        sampler = SubspaceSampler(problem.targets, plan, principal, settings.seed, settings.engine)
-    run = Run(problem, settings, start, sampler, plan, first_state(problem, start))
-    run.next_check = first_check(problem, plan, settings.tol)
-    return run
+        run.sampler = SubspaceSampler(problem.targets, run.plan, principal, settings.seed, settings.engine)
+    if run.state.step == 0:
+        run.start = choose_start(problem, settings.seed, settings.engine)
+        run.state = first_state(problem, run.start)
+    if not run.checks:
+        run.next_check = first_check(problem, run.plan, settings.tol)
 
 
 def first_check(problem: Problem, plan: SamplingPlan, tol: float) -> int:
@@ -129,12 +136,14 @@ def first_state(problem: Problem, start: Start) -> State:
 
 def step(run: Run) -> State:
     """One step from the run's state; a crowded problem is recognised in the first steps."""
-    state = run.state
+    state, sampler = run.state, run.sampler
+    if sampler is None:
+        raise RuntimeError("warm_up comes before the first step")
     if not state.crowded and state.step in CROWDED_STEPS and is_crowded(state, run.start):
         state = state.updated(crowded=True, average=state.heights, averaged=0)
     if state.crowded:
-        return crowded_step(run.problem, run.start, state, run.sampler)
-    return spread_step(run.problem, run.start, state, run.sampler, batch_size(run.problem.size))
+        return crowded_step(run.problem, run.start, state, sampler)
+    return spread_step(run.problem, run.start, state, sampler, batch_size(run.problem.size))
 
 
 def is_crowded(state: State, start: Start) -> bool:
@@ -146,6 +155,7 @@ def solve(run: Run) -> Status:
     with tqdm(unit=" samples", unit_scale=True, disable=not run.settings.progress, desc="fit") as bar:
         bar.update(run.state.samples)
         try:
+            warm_up(run)
             status = loop(run, bar)
         except KeyboardInterrupt:
             status = Status.INTERRUPTED
@@ -158,13 +168,18 @@ def loop(run: Run, bar: tqdm) -> Status:
     while True:
         if run.state.samples >= run.next_check and converged(current_check(run, bar), run.settings.tol):
             return Status.CONVERGED
-        if run.state.samples >= run.settings.max_samples:
+        if run.state.samples + next_batch(run) > run.settings.max_samples:
             proved = converged(current_check(run, bar), run.settings.tol)
             return Status.CONVERGED if proved else Status.BUDGET
         advance(run, bar)
         if time.perf_counter() >= run.next_checkpoint:
             save_checkpoint(run)
             run.next_checkpoint = time.perf_counter() + checkpoint.SECONDS
+
+
+def next_batch(run: Run) -> int:
+    """The most samples that the next step may draw."""
+    return ROWS if run.state.crowded else batch_size(run.problem.size)
 
 
 def save_checkpoint(run: Run) -> None:
@@ -216,8 +231,5 @@ def warn_unconverged(status: Status, error: float, stderr: float, tol: float) ->
         f"{status} Measured χ² = {error:.4g} ± {stderr:.2g}, tolerance {tol:g}. "
         "Raise max_samples, or accept a larger tol.",
         NotConvergedWarning,
-        stacklevel=3,
+        stacklevel=4,  # the line that called fit
     )
-
-
-__all__ = ["Run", "Settings", "begin", "default_max_samples", "full_check_samples", "solve", "step"]

@@ -16,6 +16,7 @@ import torch
 
 from brenier.engine.soft import soft_counts
 from brenier.solve.batch import chunks, mean_gap
+from brenier.solve.fixed_order import dot
 from brenier.solve.problem import Problem
 from brenier.solve.sampling import FullSampler, SubspaceSampler
 from brenier.solve.start import Start
@@ -50,7 +51,7 @@ def spread_step(
     change = STEP / math.sqrt(1 + step / STEP_DECAY) * (2 * sharp - weight - problem.masses)
     change = np.clip(change / np.maximum(curvature, floor), -start.temperature, start.temperature)
     heights = state.heights - change
-    heights = heights - np.dot(problem.masses, heights)
+    heights = heights - dot(problem.masses, heights)
     samples = state.samples + batch
     averaged = state.averaged + 1 if samples >= AVERAGE_FROM * n else 0
     average = polynomial_average(state.average, heights, averaged, AVERAGE_POWER) if averaged else heights

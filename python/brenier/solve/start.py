@@ -19,11 +19,14 @@ import torch
 
 from brenier.data.noise import Stream, normal
 from brenier.engine import assign, prepare
+from brenier.engine.project import project
+from brenier.solve.fixed_order import dot, single_threaded
+from brenier.solve.principal import spaced_indices
 from brenier.solve.problem import Problem, blocks
-from brenier.solve.single_thread import single_threaded
 
 PROBES = 2048
 GAUSSIAN_DIMENSIONS = 256  # above this the covariance costs more than the start saves
+COVARIANCE_TARGETS = 16_384  # evenly spaced targets, enough for a start
 LEAST_QUANTILE = 0.8  # keeps the temperature finite when a target holds half of the mass or more
 MOST_DEVIATIONS = 38.0  # Φ(−38) is the smallest float64; a single target has mass 1 and z = −∞
 LEAST_NORM = 0.1  # of the root-mean-square norm: a target at the centre still needs a temperature
@@ -38,7 +41,7 @@ class Start:
 
 def temperatures(problem: Problem) -> np.ndarray:
     """τ_i = σ_i / z_i, the spacing of the highest scores around target i (design card, fact 2)."""
-    spread = np.sqrt(np.dot(problem.masses, problem.norms**2)) or 1.0  # a single target has no spread
+    spread = np.sqrt(dot(problem.masses, problem.norms**2)) or 1.0  # a single target has no spread
     norms = np.maximum(problem.norms, LEAST_NORM * spread)
     return norms / np.maximum(quantiles(problem.masses), LEAST_QUANTILE)
 
@@ -53,17 +56,16 @@ def extreme_value_start(problem: Problem) -> np.ndarray:
 
 
 def gaussian_start(problem: Problem) -> np.ndarray:
-    covariance = np.zeros((problem.dimension, problem.dimension))
-    for lo, hi in blocks(problem.targets):
-        rows = problem.targets[lo:hi].double().numpy()
-        covariance += np.einsum("i,ij,ik->jk", problem.masses[lo:hi], rows, rows)
+    index = spaced_indices(problem.size, COVARIANCE_TARGETS, 0.0)
+    weights = np.sqrt(problem.masses[index] / problem.masses[index].sum())
+    weighted = (problem.targets[torch.from_numpy(index)].T * torch.from_numpy(weights)).float().contiguous()
     with single_threaded():
-        variances, axes = torch.linalg.eigh(torch.from_numpy(covariance))
+        variances, axes = torch.linalg.eigh(project(weighted, weighted).double())
     deviations = variances.clamp(min=1e-6 * variances[-1].item()).sqrt().numpy()
+    along = project(problem.targets, axes.T.float().contiguous())
     heights = np.empty(problem.size)
     for lo, hi in blocks(problem.targets):
-        along = np.einsum("ij,jk->ik", problem.targets[lo:hi].double().numpy(), axes.numpy())
-        heights[lo:hi] = -0.5 * np.einsum("ij,j->i", along**2, 1 / deviations)
+        heights[lo:hi] = -0.5 * (along[lo:hi].double().numpy() ** 2 / deviations).sum(axis=1)
     return heights
 
 
@@ -71,7 +73,7 @@ def energy(problem: Problem, heights: np.ndarray, probes: torch.Tensor, engine: 
     """E(h) on the probes, up to their sampling error; convex in h, least at the optimum."""
     targets = prepare(problem.targets, engine=engine)
     _, scores = assign(probes, targets, torch.from_numpy(heights), return_scores=True)
-    return float(np.mean(scores.numpy()) - np.dot(problem.masses, heights))
+    return float(np.mean(scores.numpy()) - dot(problem.masses, heights))
 
 
 def choose_start(problem: Problem, seed: int, engine: str | None) -> Start:
