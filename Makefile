@@ -4,12 +4,13 @@ VENV   ?= .venv
 BIN     = $(VENV)/bin
 STAMP   = $(VENV)/.installed
 
-.PHONY: help demo test test-all lint format bench wheel-test clean
+.PHONY: help demo test test-all native-test native-test-threads lint format bench wheel-test clean
 
 help:
 	@echo "make demo        the main job on real data: report in demo/report.html"
 	@echo "make test        the default tests (under 10 minutes)"
 	@echo "make test-all    with the slow tests"
+	@echo "make native-test the compiled verbs under the address, undefined-behaviour and thread sanitizers"
 	@echo "make lint        ruff, mypy, and the layer test"
 	@echo "make bench       the benchmarks against peers"
 	@echo "make wheel-test  builds wheels (with and without CUDA) and tests them outside the source tree"
@@ -30,6 +31,25 @@ test: $(STAMP)
 
 test-all: $(STAMP)
 	$(BIN)/python -m pytest -m 'not gpu'
+
+# 'make native-test' needs CMake on the path; the virtual environment's own works too: pip install cmake.
+native-test: SANITIZER = address,undefined
+native-test-threads: SANITIZER = thread
+native-test: native-test-threads
+native-test native-test-threads:
+	cmake -S . -B build/$@ -DBRENIER_NATIVE_TEST=ON \
+	  -DCMAKE_CXX_FLAGS="-fsanitize=$(SANITIZER) -fno-sanitize-recover=all -g1 -Wno-maybe-uninitialized"
+	cmake --build build/$@ --parallel
+	build/$@/native_test
+
+wheel-test: $(STAMP)
+	$(BIN)/python -m pytest -m slow tests/test_wheel.py
+
+bench: $(STAMP)
+	PIP_CONSTRAINT=constraints.txt $(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[bench]'
+	$(BIN)/python benchmarks/assign_cpu.py --save
+	$(BIN)/python benchmarks/pairing_cpu.py --save
+	$(BIN)/python benchmarks/fit_peers.py --save
 
 lint: $(STAMP)
 	$(BIN)/ruff check .

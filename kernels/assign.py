@@ -54,8 +54,8 @@ class AssignConfig:
 
 def configuration(rows: int, targets: int, depth: int, capability: tuple[int, int]) -> AssignConfig:
     """Tiles for rows × targets × depth on a GPU of that compute capability; (0, 0) is the interpreter."""
-    if capability == (0, 0):
-        return AssignConfig(16, 32, 16, 64, min(3, cdiv(targets, 32)), 256, warps=4, stages=1)
+    if capability == (0, 0):  # an operation on a tile costs the same whatever its size: few, large tiles
+        return AssignConfig(64, 128, 64, 512, min(2, cdiv(targets, 128)), 1024, warps=4, stages=1)
     block_rows, block_targets = (32 if rows <= 32 else 64), 64  # wider tiles spill on sm_80 and sm_90
     block_depth = 16 if depth <= 16 else 32
     wanted = cdiv(2 * PROCESSORS.get(capability, 80), cdiv(rows, block_rows))

@@ -5,6 +5,8 @@ import os
 import pytest
 
 os.environ.setdefault("TRITON_INTERPRET", "1" if not os.path.exists("/dev/nvidia0") else "0")
+# Small tensors: waking threads costs more than they save, and on a busy machine far more.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -3,6 +3,7 @@
 import ast
 from pathlib import Path
 
+import brenier
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -23,6 +24,11 @@ LAYERS = [  # lowest first; a layer may import itself and everything below
 RANK = {name: rank for rank, layer in enumerate(LAYERS) for name in layer}
 
 
+def home(name: str) -> str:
+    """The module behind a name imported from brenier itself."""
+    return brenier._HOME.get(name, "brenier.__init__" if name == "__version__" else f"brenier.{name}")
+
+
 def imported_layers(path: Path) -> set[str]:
     """The layers of brenier that a file imports, wherever in the file the import stands."""
     found = set()
@@ -33,7 +39,7 @@ def imported_layers(path: Path) -> set[str]:
             assert node.level == 0, f"{path}: relative imports hide the layer; write brenier.…"
             modules = [node.module or ""]
             if node.module == "brenier":
-                modules = [f"brenier.{alias.name}" for alias in node.names]
+                modules = [home(alias.name) for alias in node.names]
         else:
             continue
         found |= {module.split(".")[1] for module in modules if module.startswith("brenier.")}

@@ -39,6 +39,8 @@ inline std::unique_ptr<Handle> open_assignment(uintptr_t scores, bool is_float32
 
 // A view of an array for as long as it is looked at.
 struct Borrowed {
+    static constexpr int64_t SMALL = 128;
+
     Py_buffer view{};
     bool held;
     explicit Borrowed(PyObject* object) : held(PyObject_GetBuffer(object, &view, PyBUF_FORMAT | PyBUF_STRIDES) == 0) {
@@ -47,25 +49,61 @@ struct Borrowed {
     ~Borrowed() {
         if (held) PyBuffer_Release(&view);
     }
-    bool has_format(char letter) const { return view.format[0] == letter && view.format[1] == 0; }
-    bool small_square_of_floats() const {
+    // The one letter of a native scalar type, or 0.
+    char letter() const { return view.format[0] && !view.format[1] ? view.format[0] : 0; }
+    bool small_square() const {
         return held && view.ndim == 2 && view.shape[0] == view.shape[1] && view.shape[0] > 0 &&
-               view.shape[0] <= 128 && (has_format('d') || has_format('f')) &&
-               view.strides[0] % view.itemsize == 0 && view.strides[1] % view.itemsize == 0;
+               view.shape[0] <= SMALL && view.strides[0] % view.itemsize == 0 && view.strides[1] % view.itemsize == 0;
     }
 };
+
+// Integers as doubles; false where one is not exactly a double.
+template <class Integer>
+bool widen(const Py_buffer& view, double* out) {
+    constexpr int64_t LIMIT = int64_t(1) << 53;
+    for (int64_t i = 0; i < view.shape[0]; ++i)
+        for (int64_t j = 0; j < view.shape[1]; ++j) {
+            const char* at = static_cast<const char*>(view.buf) + i * view.strides[0] + j * view.strides[1];
+            const Integer value = *reinterpret_cast<const Integer*>(at);
+            if (sizeof(Integer) == 8 && (value > Integer(LIMIT) || (Integer(-1) < 0 && value < Integer(-LIMIT))))
+                return false;
+            *out++ = double(value);
+        }
+    return true;
+}
+
+inline bool widen_any(const Borrowed& matrix, double* out) {
+    switch (matrix.letter()) {
+        case '?': return widen<bool>(matrix.view, out);
+        case 'b': return widen<signed char>(matrix.view, out);
+        case 'B': return widen<unsigned char>(matrix.view, out);
+        case 'h': return widen<short>(matrix.view, out);
+        case 'H': return widen<unsigned short>(matrix.view, out);
+        case 'i': return widen<int>(matrix.view, out);
+        case 'I': return widen<unsigned>(matrix.view, out);
+        case 'l': return widen<long>(matrix.view, out);
+        case 'q': return widen<long long>(matrix.view, out);
+        default: return false;
+    }
+}
 
 // The whole of a small problem in one call, where Python's validation would take longer than the solution:
 // (permutation, total, identity total), or None for whatever needs a second look.
 inline py::object assign_small(py::handle scores, bool maximize) {
     const Borrowed matrix(scores.ptr());
-    if (!matrix.small_square_of_floats() || std::getenv("BRENIER_CPU_BODY")) return py::none();
+    if (!matrix.small_square() || std::getenv("BRENIER_CPU_BODY")) return py::none();
     const Py_buffer& view = matrix.view;
     const int64_t n = view.shape[0], item = view.itemsize;
-    const Problem problem{view.buf, item == 4, n, view.strides[0] / item, view.strides[1] / item, maximize, 0, -1};
+    Problem problem{view.buf, item == 4, n, view.strides[0] / item, view.strides[1] / item, maximize, 0, -1};
+    std::unique_ptr<double[]> widened;
+    if (matrix.letter() != 'd' && matrix.letter() != 'f') {
+        widened.reset(new double[n * n]);
+        if (!widen_any(matrix, widened.get())) return py::none();
+        problem = Problem{widened.get(), false, n, n, 1, maximize, 0, -1};
+    }
     py::array_t<int64_t> permutation(n);
     int64_t* const columns = permutation.mutable_data();
-    double duals[256];
+    double duals[2 * Borrowed::SMALL];
     Outcome out{};
     auto solve = [&] {
         const std::unique_ptr<Assignment> solver = make(problem, "");

@@ -1,7 +1,9 @@
 // Noise by (seed, index): element j of noise number i comes from the Philox counter (j / 4, i lo, i hi, stream)
 // under the seed as key, so any row can be made alone, in any order, by any number of workers.
 //
-//     words (a, b) -> u = a 2^-32 in (0, 1],  (r cos 2 pi b 2^-32, r sin 2 pi b 2^-32),  r = sqrt(-2 ln u)   (Box-Muller)
+//     words (a, b) -> (r cos t, r sin t),  r = sqrt(-2 ln u),  u = (floor(a / 2) + 1/2) 2^-31,  t = 2 pi b 2^-32
+//
+// (Box and Muller 1958).
 //
 // The logarithm and the sine are polynomials of our own (fitted at Chebyshev nodes), float32, never contracted, so
 // that the bits are the same on every instruction set; square roots are correctly rounded everywhere. Largest
@@ -27,9 +29,11 @@ inline int32_t bits_of(float value) {
 }
 
 // ln u for u in (0, 1]: u = m 2^e with m in [sqrt(1/2), sqrt 2), ln m = f - f^2 / 2 + f^3 P(f), f = m - 1.
-inline float natural_log(float u) {
+// Near 1 the difference is not taken of the rounded u but given: rest = 1 - u.
+inline float natural_log(float u, float rest) {
     const int32_t e = (bits_of(u) - 0x3f3504f3) >> 23;
-    const float f = from_bits(uint32_t(bits_of(u)) - (uint32_t(e) << 23)) - 1.0f;
+    const float m = from_bits(uint32_t(bits_of(u)) - (uint32_t(e) << 23));
+    const float f = e == 0 ? -rest : m - 1.0f;
     float p = 6.971611471e-02f;
     p = p * f - 1.147973385e-01f;
     p = p * f + 1.168541992e-01f;
@@ -46,8 +50,9 @@ inline float natural_log(float u) {
 
 // Both normals of a pair of words.
 inline void box_muller(uint32_t a, uint32_t b, float& first, float& second) {
-    const float u = float(int32_t(a >> 1)) * 0x1p-31f + 0x1p-32f;
-    const float r = __builtin_sqrtf(-2.0f * natural_log(u));
+    const int32_t half = int32_t(a >> 1);
+    const float u = float(half) * 0x1p-31f + 0x1p-32f, rest = float(0x7fffffff - half) * 0x1p-31f + 0x1p-32f;
+    const float r = __builtin_sqrtf(-2.0f * natural_log(u, rest));
     const uint32_t quadrant = (b + 0x20000000u) >> 30;
     const float t = float(int32_t(b - (quadrant << 30))) * 0x1p-29f;  // [-1, 1] for angles of +-pi/4
     const float z = t * t;

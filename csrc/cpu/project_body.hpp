@@ -1,11 +1,11 @@
 // project:  out[i, c] = <y_i, z_c>  in float32, one chain of fused multiply-adds over ascending depth from 0, so that
 // the bits depend on nothing but the two rows.
 //
-//     V::rows rows of y  x  every packed panel of z, `strip` of depth at a time
+//     `groups` times V::rows rows of y  x  every packed panel of z, `strip` of depth at a time
 //
-// A strip of the rows is copied to where its rows do not fall on the same sets of the L1 cache. The unfinished chains
-// of a group of rows wait in L1 between strips: as float32, which is what a register holds.
-// Bytes per tile and strip: 4 strip (V::rows + width); the rows come from memory once, z from L2.
+// A strip of the rows is copied to where its rows do not fall on the same sets of the L1 cache; a strip of a panel of
+// z stays in L1 while it meets every group. The unfinished chains wait between strips as float32, which is what a
+// register holds. Bytes per tile and strip: 4 strip (V::rows + width).
 #pragma once
 
 #include <cstdint>
@@ -16,7 +16,8 @@
 namespace brenier::cpu {
 namespace {
 
-constexpr int64_t strip = 512;
+constexpr int64_t strip = 256;
+constexpr int64_t groups = 8;
 constexpr int64_t strip_stride = strip + 16;  // one cache line more than a power of two
 
 // Copies the sums of a group of rows, tile by tile, into rows of the output.
@@ -41,23 +42,35 @@ void load_strip(const Matrix& y, int64_t first, int64_t count, int64_t k, int64_
     }
 }
 
+// Up to `groups` groups of rows from `first`; sums holds their tiles, panel by panel.
+template <class V>
+void project_groups(const Matrix& y, int64_t first, int64_t rows, const float* panels, int64_t count, float* strips,
+                    float* sums) {
+    int64_t k = 0;
+    do {
+        const int64_t size = smaller(strip, y.depth - k);
+        for (int64_t i = 0; i < rows; i += V::rows)
+            load_strip<V>(y, first + i, smaller(V::rows, rows - i), k, size, strips + i * strip_stride);
+        for (int64_t t = 0; t < count; ++t)
+            for (int64_t i = 0; i < rows; i += V::rows)
+                multiply_tile<V, Fused<V>>(strips + i * strip_stride, strip_stride, 1,
+                                           panels + (t * y.depth + k) * width<V>, size,
+                                           sums + (i / V::rows * count + t) * tile_size<V>, k > 0);
+        k += size;
+    } while (k < y.depth);
+}
+
 // y (rows, depth); panels: z packed by pack_targets with exponent 0; out (rows, directions).
 template <class V>
 void project(const Matrix& y, int64_t rows, const float* panels, int64_t directions, float* out) {
-    const int64_t count = ceil_div(directions, width<V>);
-    Scratch<float> sums(count * tile_size<V>), strips(V::rows * strip_stride);
-    for (int64_t i = 0; i < rows; i += V::rows) {
-        const int64_t here = smaller(V::rows, rows - i);
-        int64_t k = 0;
-        do {
-            const int64_t size = smaller(strip, y.depth - k);
-            load_strip<V>(y, i, here, k, size, strips.get());
-            for (int64_t t = 0; t < count; ++t)
-                multiply_tile<V, Fused<V>>(strips.get(), strip_stride, 1, panels + (t * y.depth + k) * width<V>, size,
-                                           sums.get() + t * tile_size<V>, k > 0);
-            k += size;
-        } while (k < y.depth);
-        store_sums<V>(sums.get(), here, directions, out + i * directions);
+    const int64_t count = ceil_div(directions, width<V>), block = groups * V::rows;
+    Scratch<float> sums(groups * count * tile_size<V>), strips(block * strip_stride);
+    for (int64_t first = 0; first < rows; first += block) {
+        const int64_t here = smaller(block, rows - first);
+        project_groups<V>(y, first, here, panels, count, strips.get(), sums.get());
+        for (int64_t i = 0; i < here; i += V::rows)
+            store_sums<V>(sums.get() + i / V::rows * count * tile_size<V>, smaller(V::rows, here - i), directions,
+                          out + (first + i) * directions);
     }
 }
 

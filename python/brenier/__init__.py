@@ -14,6 +14,7 @@ _HOME = {  # public name -> module that defines it
     "Candidates": "brenier.types",
     "Coupling": "brenier.transport",
     "FitResult": "brenier.solve",
+    "PairedPool": "brenier.transport",
     "Pairing": "brenier.pair",
     "Potential": "brenier.solve",
     "assign": "brenier.engine",
@@ -24,21 +25,39 @@ _HOME = {  # public name -> module that defines it
     "prepare": "brenier.engine",
     "solve_assignment": "brenier.pair",
 }
-__all__ = ["__version__", *_HOME]
+_SUBMODULES = ("data", "diffusion", "engine", "metrics", "report", "solve", "transport")
+__all__ = [
+    "Candidates",
+    "Coupling",
+    "FitResult",
+    "PairedPool",
+    "Pairing",
+    "Potential",
+    "__version__",
+    "assign",
+    "candidates",
+    "engines",
+    "fit",
+    "pair",
+    "prepare",
+    "solve_assignment",
+]
 
 if TYPE_CHECKING:
     from brenier.engine import assign, candidates, engines, prepare
     from brenier.pair import Pairing, pair, solve_assignment
     from brenier.solve import FitResult, Potential, fit
-    from brenier.transport import Coupling
+    from brenier.transport import Coupling, PairedPool
     from brenier.types import Candidates
 
 
 def __getattr__(name: str) -> Any:
     if name in _HOME:
         return getattr(importlib.import_module(_HOME[name]), name)
+    if name in _SUBMODULES:
+        return importlib.import_module(f"brenier.{name}")
     raise AttributeError(f"module 'brenier' has no attribute {name!r}")
 
 
 def __dir__() -> list[str]:
-    return sorted(__all__)
+    return sorted([*__all__, *_SUBMODULES])

@@ -1,5 +1,6 @@
 """What is the CPU engine's own: bodies, cutting the work, threads, memory, fork."""
 
+import itertools
 import multiprocessing
 import os
 
@@ -44,7 +45,7 @@ def test_few_rows_share_the_targets_among_threads(monkeypatch: pytest.MonkeyPatc
     covered = [edges for piece in blocks[0] for edges in piece.ranges]
     assert covered[0][0] == 0
     assert covered[-1][1] == 900
-    assert all(a[1] == b[0] for a, b in zip(covered, covered[1:], strict=False))
+    assert all(a[1] == b[0] for a, b in itertools.pairwise(covered))
     assert_assign_agrees(CpuEngine(), p)
     assert_candidates_agree(CpuEngine(), p, 3.0)
 
@@ -77,7 +78,7 @@ def test_any_small_problem_agrees_with_the_reference(data: st.DataObject) -> Non
 
 @pytest.mark.usefixtures("body")
 def test_long_candidate_lists_are_cut_into_fewer_rows_and_stay_exact() -> None:
-    """Every target within the margin: more survivors than may wait, so blocks of rows are done again, smaller."""
+    """Every target within the margin: more survivors than may wait, so fewer rows are done at a time."""
     p = normal(150, 45_000, 1)
     found = CpuEngine().candidates(p.x, CpuEngine().prepare(p.y), p.h, 1e6)
     assert len(found.indices) == 150 * 45_000

@@ -1,6 +1,8 @@
 """The Triton kernels in the interpreter (TRITON_INTERPRET=1, tests/conftest.py) against the reference."""
 
 import importlib.util
+from collections.abc import Iterator
+from typing import Any
 
 import brenier
 import pytest
@@ -13,6 +15,22 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 pytest.importorskip("triton")
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _small_tiles() -> Iterator[None]:
+    """Tiles of 16 × 32 × 16 in place of the interpreter's large ones: small problems then have every tail."""
+    kernels = engine_module.kernels()
+
+    def small(_rows: int, targets: int, _depth: int, _capability: tuple[int, int]) -> Any:
+        splits = min(3, kernels.cdiv(targets, 32))
+        return kernels.AssignConfig(16, 32, 16, 64, splits, 128, warps=4, stages=1)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(kernels, "configuration", small)
+        yield
+
+
 needs_interpreter = pytest.mark.skipif(not interpreted(), reason="a GPU is here: see test_gpu_engines.py")
 
 

@@ -16,9 +16,8 @@ BRENIER_INLINE BestTwo fold(const LaneBest& first, Doubles second) {
     int lane = first.lane(found.best);
     lane = lane < LANES ? lane : 0;
     found.column = first.position[lane];
-    Doubles rest = first.value;
-    rest[lane] = second[lane];
-    found.second = lowest(lower(rest, second));
+    const Doubles rest = lane_numbers() == all(int64_t(lane)) ? second : lower(first.value, second);
+    found.second = lowest(rest);
     return found;
 }
 

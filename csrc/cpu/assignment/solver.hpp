@@ -14,7 +14,7 @@ namespace brenier::assignment::BRENIER_ISA {
 
 enum class Stage { load, rescale, transfer, sift, bid, repair, search, certify };
 
-constexpr int64_t BID_FROM = 384, BID_FIRST = 640;
+constexpr int64_t BID_FROM = 384, BID_FIRST = 480;
 constexpr double FIRST_STEP = 0.25, LAST_STEP = 1e-4, STEP_RATIO = 0.25;  // ε in standard deviations of the costs
 constexpr int64_t PATIENCE = 80, PATHS_PATIENCE = 16;  // row scans a row before the other method takes over
 
@@ -79,6 +79,7 @@ class Solver final : public Assignment {
     Stage stage_ = Stage::load;
     Status status_ = Status::running;
     int64_t work_ = 0, at_ = 0;
+    Survey survey_;
     Contents contents_;
     double scale_ = 1;
 

@@ -32,20 +32,21 @@ inline void Solver::load() {
 
 // What the first prices need from a row, while it is in cache.
 inline void Solver::survey(int64_t i) {
-    survey_row(s_.row(i), s_.width, contents_);
+    survey_.see(s_.row(i), s_.width);
     lower_columns(s_.row(i), i, s_.open, s_.best_row, s_.width);
     if (may_bid_) add_row(s_.row(i), s_.values, s_.width);
     read(3 * s_.width);
 }
 
 inline void Solver::after_load() {
+    contents_ = survey_.fold();
     if (contents_.not_a_number) return fail(Status::not_a_number);
     if (contents_.unbounded) return fail(Status::unbounded);
     const double largest = contents_.largest;
     if (scale_ == 1 && largest > 0 && (largest > 0x1p800 || largest < 0x1p-800)) {
         const int exponent = __builtin_ilogb(largest);
         scale_ = __builtin_ldexp(1.0, exponent > 1000 ? -1000 : exponent < -1000 ? 1000 : -exponent);
-        contents_ = Contents{};
+        survey_ = Survey{};
         for (int64_t j = 0; j < s_.width; ++j) s_.open[j] = INFINITE;
         return enter(Stage::rescale);
     }

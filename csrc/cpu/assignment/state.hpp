@@ -91,6 +91,36 @@ struct Contents {
     bool not_a_number = false, unbounded = false;
 };
 
+// The same, lane by lane while rows come in.
+struct Survey {
+    Doubles largest = {}, sum = {};
+    Longs allowed = {}, not_numbers = {}, unbounded = {};
+
+    void see(const double* cost, int64_t width) {
+        for (int64_t j = 0; j < width; j += LANES) {
+            const Doubles value = load(cost + j);
+            const Longs finite = value < all(INFINITE);
+            const Doubles counted = finite ? value : Doubles{};
+            not_numbers |= value != value;
+            unbounded |= value == all(-INFINITE);
+            allowed -= finite;
+            sum += counted;
+            largest = upper(largest, upper(counted, -counted));
+        }
+    }
+    Contents fold() const {
+        Contents contents;
+        for (int lane = 0; lane < LANES; ++lane) {
+            contents.largest = largest[lane] > contents.largest ? largest[lane] : contents.largest;
+            contents.sum += sum[lane];
+            contents.allowed += allowed[lane];
+            contents.not_a_number |= not_numbers[lane] != 0;
+            contents.unbounded |= unbounded[lane] != 0;
+        }
+        return contents;
+    }
+};
+
 // costs = ∓scores of one row, exactly; +inf marks forbidden pairs and the padding.
 template <class Score>
 inline void load_row(const Problem& problem, int64_t i, double* cost, int64_t width) {
@@ -101,30 +131,6 @@ inline void load_row(const Problem& problem, int64_t i, double* cost, int64_t wi
     else
         for (int64_t j = 0; j < problem.size; ++j) cost[j] = sign * double(from[j * problem.column_stride]);
     for (int64_t j = problem.size; j < width; ++j) cost[j] = INFINITE;
-}
-
-inline void survey_row(const double* cost, int64_t width, Contents& contents) {
-    Doubles largest = {}, sum = {};
-    Longs allowed = {}, numbers = {}, unbounded = {};
-    for (int64_t j = 0; j < width; j += LANES) {
-        Doubles value = load(cost + j);
-        Longs finite = value < all(INFINITE);
-        Doubles counted = finite ? value : Doubles{};
-        numbers -= value == value;
-        unbounded |= value == all(-INFINITE);
-        allowed -= finite;
-        sum += counted;
-        largest = upper(largest, upper(counted, -counted));
-    }
-    int64_t seen = 0;
-    for (int lane = 0; lane < LANES; ++lane) {
-        contents.largest = largest[lane] > contents.largest ? largest[lane] : contents.largest;
-        contents.sum += sum[lane];
-        contents.allowed += allowed[lane];
-        contents.unbounded |= unbounded[lane] != 0;
-        seen += numbers[lane];
-    }
-    contents.not_a_number |= seen != width;
 }
 
 // A sum whose error does not grow with its length (Neumaier's compensation).

@@ -26,8 +26,8 @@ from brenier.cli.common import FILE, command, emit, note, reading
 def evaluate(samples: Path, reference: Path, as_json: bool, quiet: bool, **options: Any) -> None:
     """Measure SAMPLES against REFERENCE images.
 
-    Features are the raw values and, with --labels, those of a small classifier trained here on REFERENCE: none of
-    the figures is an FID in the published sense.
+    Features are the raw values and, with --labels, those of a small classifier trained here on REFERENCE:
+    none of the figures is an FID in the published sense.
     """
     from brenier.report.evaluating import evaluate_files
 

@@ -31,8 +31,8 @@ NOT_CONVERGED = 3
 def fit(targets: Path, out: Path, as_json: bool, quiet: bool, **options: Any) -> None:
     """Fit the Brenier potential of standard normal noise onto TARGETS.
 
-    TARGETS is .npy, .safetensors, a folder of images or a .zip of them. A record of the run is written beside the
-    potential (same name, .json). Exit code 3: written, but not converged.
+    TARGETS is .npy, .safetensors, a folder of images or a .zip of them. A record of the run is written beside
+    the potential (same name, .json). Exit code 3: written, but not converged.
     """
     from brenier.report.fitting import fit_file
 

@@ -12,7 +12,7 @@ from brenier.cli.common import FILE, command, emit, note, reading
 
 @command("""
     brenier sample network.safetensors --count 64 --steps 9 --out samples.npy --grid samples.png
-    brenier sample network.safetensors --potential potential.safetensors --targets images.zip --steps 5 --out s.npy
+    brenier sample net.safetensors --potential pot.safetensors --targets images.zip --steps 5 --out s.npy
 """)
 @click.argument("network", type=FILE)
 @click.option("--out", type=FILE, required=True, help="Samples to write (.npy or .safetensors).")

@@ -13,7 +13,7 @@ from brenier.cli.common import FILE, command, emit, note, reading
 @command("""
     brenier train images.zip --steps 20000 --out network.safetensors
     brenier train images.npy --coupling aot --network mlp --steps 2000 --out network.safetensors
-    brenier train images.npy --coupling semidiscrete --potential potential.safetensors --out network.safetensors
+    brenier train images.npy --coupling semidiscrete --potential potential.safetensors --out net.safetensors
 """)
 @click.argument("images", type=FILE)
 @click.option("--out", type=FILE, required=True, help="Network file to write (.safetensors).")

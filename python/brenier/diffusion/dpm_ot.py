@@ -51,6 +51,10 @@ def sample_dpm_ot(
     index = argmax_i ⟨noise, y_i⟩ + h_i, then M steps from σ_M to 0: 2M − 1 evaluations. x_M is the target the
     potential was fitted to, so `latents` must be its source: same images, order, level and seed.
 
+    The latents' noise is independent of their images, so use a denoiser trained on independent pairs: one
+    trained on AOT pairs never saw such latents, which shows where σ_M is large.
+    Where σ_M is small the result is close to a stored image: report `metrics.memorisation` beside quality.
+
     denoiser : D(x, σ) on flat rows (N, d) (brenier.diffusion.networks accept them)
     noise : (N, d) standard normal
     sigmas : the full schedule (steps + 1,), ending in 0; latents.sigma must be sigmas[-(M+1)], scale 1

@@ -107,10 +107,10 @@ class Scan:
     """One problem as the module takes it; scratch comes from torch's allocator: O(N · splits)."""
 
     def __init__(self, x: Tensor, y: Tensor, h: Tensor, runner: Any) -> None:
-        self.x, self.y, self.h, self.runner = x, y, h, runner
+        self.x, self.y, self.h, self.runner = x, y, h.contiguous(), runner
         self.splits = module().splits_for(len(x), len(y), runner.processors)
         sizes = {"rows": len(x), "targets": len(y), "depth": x.shape[1]}
-        self.problem = module().Problem(matrix(x), matrix(y), h.data_ptr(), **sizes, splits=self.splits)
+        self.problem = module().Problem(matrix(x), matrix(y), self.h.data_ptr(), **sizes, splits=self.splits)
 
     def best(self) -> tuple[Tensor, Tensor]:
         """Best score of each row and its lowest index; -inf and -1 where no target can win."""

@@ -21,8 +21,8 @@ def project(y: Array, z: Array) -> Tensor:
     y : (n, d) float32, bfloat16 or float16, any strides
     z : (m, d) likewise
 
-    Returns float32 (n, m), the same bits for any thread count, chunking and instruction set. (The portable body
-    without a fused multiply-add in hardware is slow.) Raises InputError.
+    Returns float32 (n, m), the same bits for any thread count, chunking and instruction set (the portable
+    body is slow here: it fuses in software on most processors). Raises InputError.
     """
     rows, directions = checks.as_matrix(y, "y"), checks.as_matrix(z, "z")
     if rows.shape[1] != directions.shape[1] or rows.device.type != "cpu" or directions.device.type != "cpu":

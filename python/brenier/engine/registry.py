@@ -75,7 +75,7 @@ def load(name: str) -> Engine:
 
 
 def why_unavailable(name: str) -> str | None:
-    """None where the engine of that name runs here, else the reason; an engine that fails to import has one."""
+    """None where the engine of that name runs here, else the reason, which may be a failing import."""
     try:
         return load(name).why_unavailable()
     except ImportError as error:

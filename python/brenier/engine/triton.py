@@ -98,7 +98,7 @@ class Filter:
     """One problem on its way through the kernels: scales, bias, bound and tiles."""
 
     def __init__(self, x: Tensor, y: ScaledTargets, h: Tensor) -> None:
-        self.x, self.y, self.h = x, y, h
+        self.x, self.y, self.h = x, y, h.contiguous()
         norms = certified.row_norms(x)
         self.x_scale = certified.power_of_two(float(norms.max()))
         self.bias = (h * (self.x_scale * y.scale)).float()

@@ -37,14 +37,15 @@ def measure(
     """
     name = engine_for(device, engine).name
     shapes, batches = (SHAPES[:1], BATCHES[:1]) if quick else (SHAPES, BATCHES)
-    rows = [assign_row(*shape, device, name, seed) for shape in tqdm(shapes, "assign", disable=not progress)]
-    pairs = [pair_row(*shape, seed) for shape in tqdm(batches, "pair", disable=not progress)]
+    rows = [assign_row(shape, device, name, seed) for shape in tqdm(shapes, "assign", disable=not progress)]
+    pairs = [pair_row(shape, seed) for shape in tqdm(batches, "pair", disable=not progress)]
     settings = {"device": device, "engine": name, "quick": quick, "seed": seed, "repeats": REPEATS}
     return new_record("bench", settings) | {"machine": machine(), "assign": rows, "pair": pairs}
 
 
-def assign_row(noises: int, targets: int, dim: int, device: str, engine: str, seed: int) -> dict[str, Any]:
+def assign_row(shape: tuple[int, int, int], device: str, engine: str, seed: int) -> dict[str, Any]:
     """One shape of assign: our seconds, torch's, and the share of equal winners."""
+    noises, targets, dim = shape
     generator = torch.Generator().manual_seed(seed)
     x, y = (torch.randn(rows, dim, generator=generator).to(device) for rows in (noises, targets))
     h = -y.double().square().sum(dim=1) / 2
@@ -74,8 +75,9 @@ def torch_assign(x: Tensor, y: Tensor, h: Tensor) -> Tensor:
     return winners
 
 
-def pair_row(pairs: int, dim: int, seed: int) -> dict[str, Any]:
+def pair_row(shape: tuple[int, int], seed: int) -> dict[str, Any]:
     """One batch of pairing: our seconds, scipy's where it is installed, and both costs."""
+    pairs, dim = shape
     generator = torch.Generator().manual_seed(seed)
     data, noise = (torch.randn(pairs, dim, generator=generator) for _ in range(2))
     ours, pairing = median_seconds(lambda: brenier.pair(data, noise), "cpu")
@@ -108,7 +110,8 @@ def median_seconds(run: Callable[[], Any], device: str) -> tuple[float, Any]:
 
 def as_text(record: dict[str, Any]) -> str:
     """Both tables for a terminal."""
-    head = f"engine {record['settings']['engine']}, {record['machine']['processor']}, {record['machine']['cores']} cores"
+    machine_words = f"{record['machine']['processor']}, {record['machine']['cores']} cores"
+    head = f"engine {record['settings']['engine']}, {machine_words}"
     tables = [
         tabulate(record[name], headers="keys", floatfmt=".3g", missingval="-") for name in ("assign", "pair")
     ]

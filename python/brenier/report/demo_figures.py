@@ -10,10 +10,9 @@ from torch import Tensor
 from brenier.data.digits import IMAGE_SHAPE
 from brenier.report.demo_stages import Data, Drawn, Fitted
 from brenier.report.page import Picture
-from brenier.report.pictures import grid, png
-from brenier.report.plots import Chart, Line
+from brenier.report.pictures import grid
+from brenier.report.plots import Chart, Line, svg
 from brenier.report.plots import png as chart_png
-from brenier.report.plots import svg
 from brenier.report.strips import strips
 from brenier.report.tables import NETWORKS, method_name
 
@@ -22,10 +21,15 @@ LOOKS = {"independent": ("blue", "o"), "aot": ("orange", "s")}
 FIT_COLOURS = ("green", "purple", "red")
 
 
-def pictures(record: dict[str, Any], data: Data, drawn: list[Drawn], fits: list[Fitted]) -> dict[str, Picture]:
+def pictures(
+    record: dict[str, Any], data: Data, drawn: list[Drawn], fits: list[Fitted]
+) -> dict[str, Picture]:
     """Everything the page shows, by name."""
     charts = {
-        "fit": (fit_chart(record), "χ² while fitting, against noises per target. Points: independent checks."),
+        "fit": (
+            fit_chart(record),
+            "χ² while fitting, against noises per target. Points: independent checks.",
+        ),
         "features": (
             quality_chart(record, "frechet_features", "Fréchet distance, features"),
             "Distance to the held-out images in the classifier's features; lower is better.",
@@ -39,7 +43,10 @@ def pictures(record: dict[str, Any], data: Data, drawn: list[Drawn], fits: list[
             "Median distance of samples to the nearest training image, in units of that of held-out images: "
             "near 1 is no copying, 0 is copies.",
         ),
-        "curvature": (curvature_chart(record), "Change of the denoised image along sampling paths, per step."),
+        "curvature": (
+            curvature_chart(record),
+            "Change of the denoised image along sampling paths, per step.",
+        ),
     }
     found = {name: Picture(name, caption, svg=svg(chart)) for name, (chart, caption) in charts.items()}
     return found | grids(data, drawn) | {"trace": trace(data, drawn, fits)}
@@ -49,7 +56,11 @@ def fit_chart(record: dict[str, Any]) -> Chart:
     """χ² and the floor n/N against samples per target, for each potential."""
     lines, reach = [], []
     for colour, (steps, fit) in zip(FIT_COLOURS, record["fits"].items(), strict=False):
-        kept = [row for row in fit["history"] if row["error"] is not None and row["error"] > 0 and row["samples"] > 0]
+        kept = [
+            row
+            for row in fit["history"]
+            if row["error"] is not None and row["error"] > 0 and row["samples"] > 0
+        ]
         x = [row["samples"] / fit["n"] for row in kept]
         lines.append(Line(f"M = {steps}", x, [row["error"] for row in kept], colour))
         checks = [check for check in fit["checks"] if check["error"] is not None]
@@ -86,7 +97,9 @@ def quality_chart(record: dict[str, Any], figure: str, label: str, *, from_zero:
         for (name, network), rows in series.items()
     ]
     ticks = sorted({float(row["evaluations"]) for row in record["rows"]})
-    return Chart(lines, "evaluations of the network", label, x_ticks=ticks, y_log=not from_zero, y_from_zero=from_zero)
+    return Chart(
+        lines, "evaluations of the network", label, x_ticks=ticks, y_log=not from_zero, y_from_zero=from_zero
+    )
 
 
 def curvature_chart(record: dict[str, Any]) -> Chart:
@@ -94,7 +107,9 @@ def curvature_chart(record: dict[str, Any]) -> Chart:
         Line(NETWORKS[name], one["curvature_sigmas"][:-1], one["curvature_per_step"], LOOKS[name][0])
         for name, one in record["training"].items()
     ]
-    return Chart(lines, "noise level σ", "squared change per step", x_log=True, reverse_x=True, y_from_zero=True)
+    return Chart(
+        lines, "noise level σ", "squared change per step", x_log=True, reverse_x=True, y_from_zero=True
+    )
 
 
 def grids(data: Data, drawn: list[Drawn]) -> dict[str, Picture]:
@@ -138,11 +153,13 @@ def readme_pictures(record: dict[str, Any], data: Data, drawn: list[Drawn]) -> d
     few = min(one.evaluations for one in drawn)
     rows = [("held-out images", data.held_out.images)]
     rows += [
-        (f"{method_name(vars(one))}, {NETWORKS[one.network]}", one.samples) for one in drawn if one.evaluations == few
+        (f"{method_name(vars(one))}, {NETWORKS[one.network]}", one.samples)
+        for one in drawn
+        if one.evaluations == few
     ]
+    title = f"{few} evaluations of the network, the same noise in every column"
     return {
-        "samples.png": strips(rows, IMAGE_SHAPE, f"{few} evaluations of the network, the same noise in every column"),
+        "samples.png": strips(rows, IMAGE_SHAPE, title),
         "quality.png": chart_png(quality_chart(record, "frechet_features", "Fréchet distance, features")),
         "fit.png": chart_png(fit_chart(record)),
-        "grid.png": png(grid(drawn[-1].samples[:SHOWN], IMAGE_SHAPE, COLUMNS)),
     }

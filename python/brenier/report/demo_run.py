@@ -17,7 +17,9 @@ from brenier.report.record import new_record, plain, write_record
 NEEDED = ("sklearn", "scipy", "matplotlib", "jinja2", "PIL")
 
 
-def run_demo(out: str | os.PathLike[str], *, seed: int = 0, quick: bool = False, progress: bool = True) -> dict[str, Any]:
+def run_demo(
+    out: str | os.PathLike[str], *, seed: int = 0, quick: bool = False, progress: bool = True
+) -> dict[str, Any]:
     """Run the demo and write report.html, run.json and pictures into a folder; returns the run record.
 
     quick : every stage once at a small size, under a minute; the figures then mean little
@@ -33,7 +35,7 @@ def run_demo(out: str | os.PathLike[str], *, seed: int = 0, quick: bool = False,
     record["real"] = demo_stages.real_figures(data, settings)
     clock.lap("data and classifier")
     trained = demo_stages.train_networks(data, settings, progress)
-    record["training"] = demo_stages.training_figures(trained, settings)
+    record["training"] = demo_stages.training_figures(trained, settings, record["data"]["dim"])
     clock.lap("training two networks")
     fits = demo_stages.fit_potentials(data, settings, progress)
     record["fits"] = {str(fitted.last_steps): fitted.numbers for fitted in fits}
@@ -63,7 +65,9 @@ def describe(data: Data) -> dict[str, Any]:
     }
 
 
-def write_all(folder: Path, record: dict[str, Any], data: Data, drawn: list[Drawn], fits: list[Fitted]) -> None:
+def write_all(
+    folder: Path, record: dict[str, Any], data: Data, drawn: list[Drawn], fits: list[Fitted]
+) -> None:
     """Pictures, page and record; the record comes last, so that its presence means a whole run."""
     pictures = demo_figures.pictures(record, data, drawn, fits)
     for name, content in demo_figures.readme_pictures(record, data, drawn).items():

@@ -38,7 +38,7 @@ def settings_for(seed: int, quick: bool) -> DemoSettings:
         width=64,
         depth=1,
         train_steps=60,
-        held_out=1397,
+        held_out=200,
         samples=100,
         curvature_samples=16,
         tol=0.5,

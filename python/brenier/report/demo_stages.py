@@ -25,14 +25,22 @@ from brenier.diffusion import (
     sample_heun,
     train_edm,
 )
+from brenier.diffusion.train import CouplingName
 from brenier.errors import NotConvergedWarning
-from brenier.metrics import Classifier, curvature, marginal_error, mode_mixture_ratio, train_classifier, transport_cost
+from brenier.metrics import (
+    Classifier,
+    curvature,
+    marginal_error,
+    mode_mixture_ratio,
+    train_classifier,
+    transport_cost,
+)
 from brenier.report.demo_settings import DemoSettings
 from brenier.report.evaluating import figures
 from brenier.report.fitting import fit_numbers
 from brenier.report.record import plain
 
-COUPLINGS = ("independent", "aot")
+COUPLINGS: tuple[CouplingName, ...] = ("independent", "aot")
 SIGMA_MAX = 80.0
 CHECK_SEED, SAMPLE_SEED, CURVATURE_SEED = 101, 202, 303  # added to the seed: noise that nothing else uses
 
@@ -72,7 +80,9 @@ class Drawn:
 def prepare_data(settings: DemoSettings) -> Data:
     """Split the digits and train the classifier on the training part."""
     train, held_out = load_digits().split(settings.held_out, settings.seed)
-    classifier = train_classifier(train.images, train.labels, settings.seed, epochs=settings.classifier_epochs)
+    classifier = train_classifier(
+        train.images, train.labels, settings.seed, epochs=settings.classifier_epochs
+    )
     return Data(train, held_out, classifier)
 
 
@@ -103,14 +113,13 @@ def train_networks(data: Data, settings: DemoSettings, progress: bool) -> dict[s
     }
 
 
-def training_figures(results: dict[str, TrainResult], settings: DemoSettings) -> dict[str, Any]:
+def training_figures(results: dict[str, TrainResult], settings: DemoSettings, dim: int) -> dict[str, Any]:
     """Cost of training, loss curve (64 means), and curvature of the sampling paths on fixed noise."""
-    return {name: one_training(result, settings) for name, result in results.items()}
+    return {name: one_training(result, settings, dim) for name, result in results.items()}
 
 
-def one_training(result: TrainResult, settings: DemoSettings) -> dict[str, Any]:
-    dim = result.denoiser.network.dim
-    start = SIGMA_MAX * draw(settings.seed + CURVATURE_SEED, settings.curvature_samples, int(dim))
+def one_training(result: TrainResult, settings: DemoSettings, dim: int) -> dict[str, Any]:
+    start = SIGMA_MAX * draw(settings.seed + CURVATURE_SEED, settings.curvature_samples, dim)
     bent = curvature(result.denoiser, start)
     means = [float(part.mean()) for part in result.losses.chunk(min(64, len(result.losses)))]
     found: dict[str, Any] = plain(
@@ -148,7 +157,9 @@ def fit_one(data: Data, settings: DemoSettings, last_steps: int, progress: bool)
             progress=progress,
         )
     numbers = fit_numbers(result) | {"sigma": latents.sigma, "n": len(latents), "tol": settings.tol}
-    return Fitted(last_steps, latents, result.potential, numbers | map_figures(result.potential, latents, settings))
+    return Fitted(
+        last_steps, latents, result.potential, numbers | map_figures(result.potential, latents, settings)
+    )
 
 
 def map_figures(potential: Any, latents: NoisedLatents, settings: DemoSettings) -> dict[str, Any]:

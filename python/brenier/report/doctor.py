@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
-import importlib.metadata
 import importlib.util
 import os
 from typing import Any
@@ -12,17 +10,17 @@ import torch
 from tabulate import tabulate
 
 from brenier.engine.registry import PREFERENCE, choose, engines, runs_here
-from brenier.report.record import machine, versions
+from brenier.report.record import distribution_version, machine, versions
 
-OPTIONAL = {  # importable name -> (what it is for, the extra that adds it)
-    "scipy": ("metrics, bench", "metrics"),
-    "sklearn": ("the digits, the demo's classifier", "metrics"),
-    "matplotlib": ("plots, the report", "report"),
-    "jinja2": ("the report", "report"),
-    "PIL": ("image files", "report"),
-    "diffusers": ("DPMOTPipeline", "diffusers"),
-    "ot": ("peer in the benchmarks", "bench"),
-    "ott": ("peer in the benchmarks", "bench"),
+OPTIONAL = {  # importable name -> (distribution, what it is for, the extra that adds it)
+    "scipy": ("scipy", "metrics, bench", "metrics"),
+    "sklearn": ("scikit-learn", "the digits", "metrics"),
+    "matplotlib": ("matplotlib", "plots, the report", "report"),
+    "jinja2": ("jinja2", "the report", "report"),
+    "PIL": ("pillow", "image files", "report"),
+    "diffusers": ("diffusers", "DPMOTPipeline", "diffusers"),
+    "ot": ("POT", "peer in the benchmarks", "bench"),
+    "ott": ("ott-jax", "peer in the benchmarks", "bench"),
 }
 
 
@@ -59,16 +57,10 @@ def cuda_state() -> dict[str, str]:
 
 
 def package_state(name: str) -> dict[str, str]:
-    purpose, extra = OPTIONAL[name]
+    distribution, purpose, extra = OPTIONAL[name]
     if importlib.util.find_spec(name) is None:
-        return {"package": name, "state": f"absent: pip install 'brenier[{extra}]'", "for": purpose}
-    return {"package": name, "state": distribution_version(name), "for": purpose}
-
-
-def distribution_version(module: str) -> str:
-    """The version of the distribution that provides a module."""
-    distributions = importlib.metadata.packages_distributions().get(module, [])
-    return importlib.metadata.version(distributions[0]) if distributions else "present"
+        return {"package": distribution, "state": f"absent: pip install 'brenier[{extra}]'", "for": purpose}
+    return {"package": distribution, "state": distribution_version(distribution), "for": purpose}
 
 
 def as_text(findings: dict[str, Any]) -> str:

@@ -129,7 +129,8 @@ def pair_file(
         {name: getattr(pairing, name) for name in ("cost", "cost_before", "gap", "status", "seconds")}
     )
     record["summary"] = (
-        f"{len(rows)} pairs in {pairing.seconds:.3g} s: cost {pairing.cost:.6g}, before {pairing.cost_before:.6g}; {out}"
+        f"{len(rows)} pairs in {pairing.seconds:.3g} s: cost {pairing.cost:.6g}, "
+        f"before {pairing.cost_before:.6g}; {out}"
     )
     write_record(beside, record)
     return record

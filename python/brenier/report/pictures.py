@@ -18,7 +18,7 @@ LEAST_SIDE = 40  # pixels of one enlarged image
 
 
 def grid(rows: Tensor, image_shape: tuple[int, ...] | None, columns: int = 8) -> np.ndarray:
-    """Rows (N, d) in [-1, 1] as one picture (height, width) or (height, width, 3) uint8, white between images.
+    """Rows (N, d) in [-1, 1] as one picture, (height, width) or (height, width, 3) uint8, white in between.
 
     image_shape : (channels, height, width), 1 or 3 channels; None reads rows as square grey images.
     Raises InputError where they are not.

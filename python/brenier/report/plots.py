@@ -1,4 +1,4 @@
-"""Plots in one style: few lines, no chart junk, colours that colour-blind readers tell apart (Okabe and Ito)."""
+"""Plots in one style: few lines, and colours that colour-blind readers tell apart (Okabe and Ito)."""
 
 from __future__ import annotations
 
@@ -122,7 +122,9 @@ def dress(axes: Any, chart: Chart) -> None:
 def figure(ink: str, width: float, height: float) -> Iterator[tuple[Any, Callable[[str], bytes]]]:
     """A figure without global state (no pyplot), and a function that turns it into bytes."""
     matplotlib = require_package("matplotlib", "report")
-    inks = dict.fromkeys(("text.color", "axes.edgecolor", "axes.labelcolor", "xtick.color", "ytick.color"), ink)
+    inks = dict.fromkeys(
+        ("text.color", "axes.edgecolor", "axes.labelcolor", "xtick.color", "ytick.color"), ink
+    )
     with matplotlib.rc_context(STYLE | inks | {"grid.color": ink}):
         canvas = require_package("matplotlib.figure", "report").Figure(figsize=(width, height))
 

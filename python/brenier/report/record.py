@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import datetime
 import enum
+import importlib.metadata
 import json
 import math
 import os
@@ -24,16 +25,15 @@ from brenier.errors import FileError
 def versions() -> dict[str, str]:
     """Of brenier, Python and the packages that decide numbers."""
     found = {"brenier": brenier.__version__, "python": sys.version.split()[0]}
-    found |= {"torch": torch.__version__, "numpy": np.__version__, "triton": triton_version()}
+    found |= {"torch": torch.__version__, "numpy": np.__version__, "triton": distribution_version("triton")}
     return found
 
 
-def triton_version() -> str:
-    from importlib import metadata
-
+def distribution_version(name: str) -> str:
+    """The version of an installed distribution, or "absent"."""
     try:
-        return metadata.version("triton")
-    except metadata.PackageNotFoundError:
+        return importlib.metadata.version(name)
+    except importlib.metadata.PackageNotFoundError:
         return "absent"
 
 

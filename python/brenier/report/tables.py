@@ -67,7 +67,7 @@ def fits_table(record: dict[str, Any]) -> Table:
             f"{fit['sigma']:.3g}",
             "yes" if fit["converged"] else "no",
             f"{fit['error']:.4f} ± {fit['error_stderr']:.4f}",
-            f"{fit['marginal_error']['chi_square']:.4f} ± {fit['marginal_error']['stderr']:.4f}",
+            "{chi_square:.4f} ± {stderr:.4f}".format(**fit["marginal_error"]),
             f"{fit['samples'] / fit['n']:.1f}",
             f"{fit['n'] / fit['samples']:.4f}",
             f"{fit['cost']:.1f}",
@@ -76,8 +76,8 @@ def fits_table(record: dict[str, Any]) -> Table:
         ]
         for steps, fit in record["fits"].items()
     ]
-    headings = ["potential", "σ_M", "converged", "χ² at the stop", "χ² measured again", "samples per target"]
-    headings += ["floor n/N", "mean squared cost", "same, unpaired", "time"]
+    headings = ["potential", "σ_M", "converged", "χ² at the stop", "χ² measured again"]
+    headings += ["samples per target", "floor n/N", "mean squared cost", "same, unpaired", "time"]
     return Table("Potentials of noise onto the noised training images.", headings, body, texts=1)
 
 

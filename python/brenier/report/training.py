@@ -116,8 +116,8 @@ def sample_file(
 ) -> dict[str, Any]:
     """Draw samples with a stored network and write them; returns the record.
 
-    With a potential (written by fit_file with sigma) and its targets, DPM-OT: the potential's level is the start
-    and ``steps`` Heun steps lead from there to 0. Raises BrenierError; writes nothing then.
+    With a potential (written by fit_file with sigma) and its targets, DPM-OT: the potential's level is the
+    start and ``steps`` Heun steps lead from there to 0. Raises BrenierError; writes nothing then.
     """
     settings = {k: v for k, v in locals().items() if k not in ("progress", "say")}
     require_writable(output_path(out))

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Callable
+from pathlib import Path
 
 import torch
 
+from brenier.data.atomic import require_writable
 from brenier.engine import checks
 from brenier.engine.registry import engine_for
 from brenier.errors import InputError
 from brenier.solve import solver
+from brenier.solve.checkpoint import restore
 from brenier.solve.memory import require_memory
 from brenier.solve.potential import Potential
 from brenier.solve.problem import ACCEPTED, Problem, build_problem
@@ -29,6 +33,8 @@ def fit(
     engine: str | None = None,
     device: str | torch.device | None = None,
     max_memory: int | None = None,
+    checkpoint: str | os.PathLike[str] | None = None,
+    resume: bool = False,
     progress: bool = True,
     callback: Callable[[Record], None] | None = None,
 ) -> FitResult:
@@ -47,23 +53,38 @@ def fit(
     seed : same seed, same version → same heights, bit for bit, whatever the number of threads
     engine, device : see brenier.engines(); targets are moved to device if given
     max_memory : bytes the fit may use beyond the targets given; refused before the work starts if too little
+    checkpoint : a file for the state of the fit, written every minute, at Ctrl-C and at the end
+    resume : continue from that file if it exists; the heights end with the bits of an unbroken fit
     progress : show a progress bar
     callback : called with each Record of the history
 
     Returns a FitResult. Ctrl-C ends the fit and returns the best potential so far, as not converged.
-    Warns NotConvergedWarning when the tolerance was not proved. Raises InputError and EngineError.
+    Warns NotConvergedWarning when the tolerance was not proved. Raises InputError, EngineError and, for the
+    checkpoint, FileError.
     """
     require_options(noise, tol, max_samples, seed)
     matrix = checks.as_matrix(targets, "targets", dtypes=ACCEPTED)
     if device is not None:
         matrix = matrix.to(device)
     engine_for("cpu", engine)
+    file = checkpoint_file(checkpoint, resume)
     require_memory(matrix, max_memory)
     problem = build_problem(matrix, weights)
     budget = max_samples or solver.default_max_samples(problem.size, tol)
-    settings = solver.Settings(tol, budget, seed, engine, progress, callback)
+    settings = solver.Settings(tol, budget, seed, engine, progress, callback, file)
     run = solver.begin(problem, settings)
+    if resume and file is not None:
+        restore(file, run)
     return finished(run, solver.solve(run), matrix)
+
+
+def checkpoint_file(checkpoint: str | os.PathLike[str] | None, resume: bool) -> Path | None:
+    """The checkpoint's path, found writable before any work."""
+    if checkpoint is None and resume:
+        raise InputError(
+            "resume", expected="a checkpoint to resume from", got="None", remedy="pass checkpoint="
+        )
+    return None if checkpoint is None else require_writable(checkpoint)
 
 
 def require_options(noise: str, tol: float, max_samples: int | None, seed: int) -> None:

@@ -7,12 +7,14 @@ import time
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import numpy as np
 from tqdm import tqdm
 
 from brenier.engine import prepare
 from brenier.errors import NotConvergedWarning
+from brenier.solve import checkpoint
 from brenier.solve.check import Check, converged, full_check_samples, independent_check
 from brenier.solve.crowded import CROWDED, crowded_step
 from brenier.solve.principal import Principal, principal_directions
@@ -33,7 +35,7 @@ from brenier.solve.state import State
 BATCH = 0.5  # samples per target and step
 SMALLEST_BATCH = 1024
 CROWDED_STEPS = range(2, 17)  # the steps after which a problem may be found crowded
-FLOOR_REACHED = 0.72  # χ² of a good fit in units of n/N: soft counts end below the floor of hard ones
+FLOOR_REACHED = 0.8  # χ² of a good fit in units of n/N: soft counts end below the floor of hard ones
 AIM = 0.7  # share of the tolerance to reach before a check, which adds two standard errors of 0.1 each
 SOONEST, LATEST = 1.15, 4.0  # growth of the samples between two checks
 LEAST_BUDGET = 4_000_000
@@ -49,6 +51,7 @@ class Settings:
     engine: str | None
     progress: bool
     callback: Callable[[Record], None] | None
+    checkpoint: Path | None = None
 
 
 @dataclass
@@ -65,6 +68,7 @@ class Run:
     checks: list[Check] = field(default_factory=list)
     seconds_before: float = 0.0
     next_check: int = 0
+    next_checkpoint: float = 0.0
     began: float = field(default_factory=time.perf_counter)
 
     @property
@@ -142,14 +146,30 @@ def solve(run: Run) -> Status:
     with tqdm(unit=" samples", unit_scale=True, disable=not run.settings.progress, desc="fit") as bar:
         bar.update(run.state.samples)
         try:
-            while True:
-                if run.state.samples >= run.next_check and converged(checked(run, bar), run.settings.tol):
-                    return Status.CONVERGED
-                if run.state.samples >= run.settings.max_samples:
-                    return last_word(run, bar)
-                advance(run, bar)
+            status = loop(run, bar)
         except KeyboardInterrupt:
-            return Status.INTERRUPTED
+            status = Status.INTERRUPTED
+        save_checkpoint(run)
+    return status
+
+
+def loop(run: Run, bar: tqdm) -> Status:
+    run.next_checkpoint = time.perf_counter() + checkpoint.SECONDS
+    while True:
+        if run.state.samples >= run.next_check and converged(current_check(run, bar), run.settings.tol):
+            return Status.CONVERGED
+        if run.state.samples >= run.settings.max_samples:
+            proved = converged(current_check(run, bar), run.settings.tol)
+            return Status.CONVERGED if proved else Status.BUDGET
+        advance(run, bar)
+        if time.perf_counter() >= run.next_checkpoint:
+            save_checkpoint(run)
+            run.next_checkpoint = time.perf_counter() + checkpoint.SECONDS
+
+
+def save_checkpoint(run: Run) -> None:
+    if run.settings.checkpoint is not None:
+        checkpoint.write(run.settings.checkpoint, run)
 
 
 def advance(run: Run, bar: tqdm) -> None:
@@ -164,8 +184,10 @@ def advance(run: Run, bar: tqdm) -> None:
         run.settings.callback(run.history[-1])
 
 
-def checked(run: Run, bar: tqdm) -> Check:
-    """An independent check of the averaged potential, on samples of its own."""
+def current_check(run: Run, bar: tqdm) -> Check:
+    """An independent check of the averaged potential, on samples of its own; made once per state."""
+    if run.checks and run.checks[-1].at_samples == run.state.samples:
+        return run.checks[-1]
     bar.set_description_str("check")
     check = independent_check(
         prepare(run.problem.targets, engine=run.settings.engine),
@@ -180,13 +202,6 @@ def checked(run: Run, bar: tqdm) -> Check:
     run.next_check = following_check(check, run.settings.tol)
     bar.set_description_str("fit")
     return check
-
-
-def last_word(run: Run, bar: tqdm) -> Status:
-    """At the end of the budget the state is measured once more, unless it just was."""
-    measured = run.checks[-1] if run.checks and run.checks[-1].at_samples == run.state.samples else None
-    check = measured or checked(run, bar)
-    return Status.CONVERGED if converged(check, run.settings.tol) else Status.BUDGET
 
 
 def final_error(run: Run) -> tuple[float, float]:

@@ -1,0 +1,190 @@
+"""From file to file: each command's output is the next one's input."""
+
+import json
+from pathlib import Path
+
+import brenier
+import numpy as np
+import pytest
+import torch
+from brenier.cli.main import cli
+from brenier.data import NoisedLatents, load_array, load_digits
+from brenier.data.noise import Stream, normal
+from brenier.diffusion.store import load_network
+from click.testing import CliRunner, Result
+
+SIGMA = 0.5
+
+
+def call(*arguments: object) -> Result:
+    return CliRunner().invoke(cli, [*(str(argument) for argument in arguments), "--quiet"])
+
+
+def ok(*arguments: object) -> dict:
+    result = call(*arguments, "--json")
+    assert result.exit_code == 0, result.stderr
+    return json.loads(result.stdout)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Digits, labels, a trained network and a potential at one level."""
+    folder = tmp_path_factory.mktemp("files")
+    digits = load_digits()
+    np.save(folder / "images.npy", digits.images[:150].reshape(-1, 1, 8, 8).numpy())
+    np.save(folder / "held_out.npy", digits.images[150:250].numpy())
+    np.save(folder / "labels.npy", digits.labels[:150].numpy())
+    ok(
+        "train",
+        folder / "images.npy",
+        "--width",
+        16,
+        "--depth",
+        1,
+        "--steps",
+        5,
+        "--out",
+        folder / "net.safetensors",
+    )
+    ok("fit", folder / "images.npy", "--sigma", SIGMA, "--tol", 0.3, "--out", folder / "pot.safetensors")
+    return folder
+
+
+def test_fit_writes_the_potential_of_the_noised_latents(folder: Path) -> None:
+    latents = NoisedLatents(load_array(folder / "images.npy").array, sigma=SIGMA, seed=0).materialise()
+    potential = brenier.Potential.load(folder / "pot.safetensors", targets=latents)
+    direct = brenier.fit(latents, tol=0.3, progress=False).potential
+    assert torch.equal(potential.heights, direct.heights)
+    record = json.loads((folder / "pot.json").read_text())
+    assert record["converged"] is True
+    assert record["settings"]["sigma"] == SIGMA
+    assert record["history"][0].keys() == {"samples", "error", "epsilon", "seconds"}
+
+
+def test_an_unconverged_fit_is_written_with_a_warning_and_exit_code_3(folder: Path, tmp_path: Path) -> None:
+    out = tmp_path / "p.safetensors"
+    result = call("fit", folder / "images.npy", "--tol", 0.01, "--max-samples", 64, "--out", out, "--json")
+    assert result.exit_code == 3
+    assert "not converged" in result.stderr
+    assert json.loads(result.stdout)["converged"] is False
+    assert out.exists()
+
+
+def test_weights_of_the_wrong_length_are_a_mistake_and_write_nothing(folder: Path, tmp_path: Path) -> None:
+    np.save(tmp_path / "w.npy", np.ones(149))
+    result = call(
+        "fit", folder / "images.npy", "--weights", tmp_path / "w.npy", "--out", tmp_path / "p.safetensors"
+    )
+    assert result.exit_code == 2
+    assert "149" in result.stderr
+    assert [p.name for p in tmp_path.iterdir()] == ["w.npy"]
+
+
+def test_pair_writes_the_permutation_and_the_noise_it_used(folder: Path, tmp_path: Path) -> None:
+    record = ok(
+        "pair",
+        folder / "images.npy",
+        "--seed",
+        3,
+        "--save-noise",
+        tmp_path / "e.npy",
+        "--out",
+        tmp_path / "p.npy",
+    )
+    permutation, noise = np.load(tmp_path / "p.npy"), np.load(tmp_path / "e.npy")
+    np.testing.assert_array_equal(noise, np.asarray(normal(3, 0, 150, 64, stream=Stream.POOL)))
+    assert sorted(permutation) == list(range(150))
+    images = load_array(folder / "images.npy").array.numpy()
+    cost = ((images - noise[permutation]) ** 2).sum(axis=1, dtype=np.float64).mean()
+    assert record["cost"] == pytest.approx(cost, rel=1e-5)
+    assert record["cost"] < record["cost_before"]
+
+
+def test_pair_keeps_to_the_classes_when_told_to(folder: Path, tmp_path: Path) -> None:
+    ok("pair", folder / "images.npy", "--labels", folder / "labels.npy", "--out", tmp_path / "p.npy")
+    labels = np.load(folder / "labels.npy")
+    np.testing.assert_array_equal(labels[np.load(tmp_path / "p.npy")], labels)
+
+
+def test_train_writes_a_network_that_loads_without_code(folder: Path) -> None:
+    stored = load_network(folder / "net.safetensors")
+    assert stored.kind == "mlp"
+    assert stored.image_shape == (1, 8, 8)
+    assert stored.denoiser(torch.zeros(2, 64), 1.0).shape == (2, 64)
+    assert json.loads((folder / "net.json").read_text())["arguments"]["width"] == 16
+
+
+@pytest.mark.parametrize("coupling", ["aot", "semidiscrete"])
+def test_train_takes_the_other_couplings(folder: Path, tmp_path: Path, coupling: str) -> None:
+    options = ["--coupling", coupling, "--batch", 32, "--pool", 64, "--steps", 3, "--width", 8, "--depth", 1]
+    if coupling == "semidiscrete":
+        ok("fit", folder / "images.npy", "--tol", 0.5, "--out", tmp_path / "clean.safetensors")
+        options += ["--potential", tmp_path / "clean.safetensors"]
+    ok("train", folder / "images.npy", *options, "--out", tmp_path / "n.safetensors")
+
+
+def test_a_unet_is_trained_on_square_images_and_refused_otherwise(folder: Path, tmp_path: Path) -> None:
+    out = tmp_path / "n.safetensors"
+    options = ["--network", "unet", "--width", 8, "--steps", 2, "--batch", 8, "--out", out]
+    ok("train", folder / "images.npy", *options)
+    assert load_network(out).kind == "unet"
+    result = call("train", folder / "held_out.npy", *options)
+    assert result.exit_code == 2
+    assert "square images" in result.stderr
+
+
+def test_sample_draws_the_same_samples_for_the_same_seed_and_a_picture(folder: Path, tmp_path: Path) -> None:
+    options = ["--count", 6, "--steps", 3, "--out", tmp_path / "s.npy", "--grid", tmp_path / "s.png"]
+    assert ok("sample", folder / "net.safetensors", *options)["evaluations"] == 5
+    first = np.load(tmp_path / "s.npy")
+    ok("sample", folder / "net.safetensors", *options)
+    np.testing.assert_array_equal(np.load(tmp_path / "s.npy"), first)
+    assert first.shape == (6, 64)
+    assert (tmp_path / "s.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_sample_by_dpm_ot_starts_at_the_level_of_the_fit(folder: Path, tmp_path: Path) -> None:
+    options = ["--potential", folder / "pot.safetensors", "--targets", folder / "images.npy", "--steps", 2]
+    record = ok(
+        "sample", folder / "net.safetensors", "--count", 5, *options, "--out", tmp_path / "s.safetensors"
+    )
+    assert f"{SIGMA:g}" in record["how"]
+    assert load_array(tmp_path / "s.safetensors").array.shape == (5, 64)
+
+
+def test_sample_by_dpm_ot_refuses_other_images_than_those_fitted(folder: Path, tmp_path: Path) -> None:
+    options = ["--potential", folder / "pot.safetensors", "--targets", folder / "held_out.npy"]
+    result = call("sample", folder / "net.safetensors", *options, "--out", tmp_path / "s.npy")
+    assert result.exit_code == 2
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_potential_is_not_a_network(folder: Path, tmp_path: Path) -> None:
+    result = call("sample", folder / "pot.safetensors", "--out", tmp_path / "s.npy")
+    assert result.exit_code == 2
+    assert "network file" in result.stderr
+
+
+def test_evaluate_finds_copies_and_names_its_features(folder: Path, tmp_path: Path) -> None:
+    options = ["--held-out", folder / "held_out.npy", "--labels", folder / "labels.npy"]
+    record = ok(
+        "evaluate", folder / "images.npy", folder / "images.npy", *options, "--out", tmp_path / "m.json"
+    )
+    metrics = record["metrics"]
+    assert metrics["frechet_pixels"] == pytest.approx(0, abs=1e-6)
+    assert (metrics["precision"], metrics["recall"]) == (1, 1)
+    assert (metrics["nearest_ratio"], metrics["share_closer"]) == (0, 1)
+    assert "perceptron" in record["features"]
+    assert json.loads((tmp_path / "m.json").read_text())["metrics"] == metrics
+
+
+def test_evaluate_without_labels_uses_the_raw_values(folder: Path) -> None:
+    result = call("evaluate", folder / "held_out.npy", folder / "images.npy")
+    assert result.exit_code == 0
+    assert "the raw values" in result.stdout
+
+
+def test_bench_agrees_with_torch_and_scipy() -> None:
+    record = ok("bench", "--quick")
+    assert record["assign"][0]["torch_agrees"] > 0.999
+    assert record["pair"][0]["same_cost"] is True

@@ -1,0 +1,106 @@
+"""A fit that is stopped and resumed ends with the bits of an unbroken one."""
+
+from pathlib import Path
+
+import brenier
+import pytest
+import torch
+from brenier.errors import FileError, InputError
+from brenier.solve import checkpoint
+from brenier.solve.result import Record
+from helpers import known_answers as problems
+
+SPREAD = problems.image_like(200, 16)
+CROWDED = torch.from_numpy(problems.line(60)[0])
+
+
+class Stop:
+    """Interrupts a fit after some samples."""
+
+    def __init__(self, samples: int) -> None:
+        self.samples = samples
+
+    def __call__(self, record: Record) -> None:
+        if record.samples >= self.samples:
+            raise KeyboardInterrupt
+
+
+def interrupted(targets: torch.Tensor, path: Path, samples: int) -> None:
+    with pytest.warns(UserWarning, match="interrupted"):
+        brenier.fit(targets, tol=0.02, checkpoint=path, callback=Stop(samples), progress=False)
+
+
+@pytest.mark.parametrize("targets", [SPREAD, CROWDED], ids=["spread", "crowded"])
+@pytest.mark.parametrize("samples", [1, 3000])
+def test_a_resumed_fit_ends_with_the_same_bits(targets: torch.Tensor, samples: int, tmp_path: Path) -> None:
+    unbroken = brenier.fit(targets, tol=0.02, progress=False)
+    path = tmp_path / "fit.checkpoint"
+    interrupted(targets, path, samples)
+    resumed = brenier.fit(targets, tol=0.02, checkpoint=path, resume=True, progress=False)
+    assert torch.equal(resumed.potential.heights, unbroken.potential.heights)
+    assert (resumed.samples, resumed.checks) == (unbroken.samples, unbroken.checks)
+    assert [r.error for r in resumed.history][1:] == [r.error for r in unbroken.history][1:]
+    assert resumed.seconds > resumed.history[-1].seconds - 1e-3
+
+
+def test_resuming_without_a_file_starts_afresh(tmp_path: Path) -> None:
+    fresh = brenier.fit(SPREAD, checkpoint=tmp_path / "new", resume=True, progress=False)
+    assert fresh.converged
+    assert (tmp_path / "new").exists()
+
+
+def test_a_damaged_checkpoint_falls_back_to_the_previous_one(tmp_path: Path) -> None:
+    path = tmp_path / "fit.checkpoint"
+    interrupted(SPREAD, path, 3000)
+    interrupted(SPREAD, path, 8000)
+    path.write_bytes(path.read_bytes()[:-9])
+    resumed = brenier.fit(SPREAD, tol=0.02, checkpoint=path, resume=True, progress=False)
+    assert torch.equal(
+        resumed.potential.heights, brenier.fit(SPREAD, tol=0.02, progress=False).potential.heights
+    )
+
+
+def test_only_damaged_checkpoints_are_an_error(tmp_path: Path) -> None:
+    path = tmp_path / "fit.checkpoint"
+    path.write_bytes(b"nonsense")
+    with pytest.raises(FileError, match=r"fit\.checkpoint"):
+        brenier.fit(SPREAD, checkpoint=path, resume=True, progress=False)
+
+
+@pytest.mark.parametrize(
+    ("changed", "message"),
+    [
+        ({"targets": SPREAD + 1}, "targets = [0-9a-f]{32}.*got [0-9a-f]{32}"),
+        ({"seed": 1}, "seed"),
+        ({"tol": 0.1}, "tol"),
+    ],
+)
+def test_a_checkpoint_of_another_fit_is_refused(changed: dict, message: str, tmp_path: Path) -> None:
+    path = tmp_path / "fit.checkpoint"
+    interrupted(SPREAD, path, 3000)
+    options = {"targets": SPREAD, "tol": 0.02, **changed}
+    with pytest.raises(InputError, match=message):
+        brenier.fit(options.pop("targets"), checkpoint=path, resume=True, progress=False, **options)
+
+
+def test_resume_needs_a_checkpoint_and_an_unwritable_one_is_refused_first(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="checkpoint"):
+        brenier.fit(SPREAD, resume=True, progress=False)
+    with pytest.raises(FileError):
+        brenier.fit(SPREAD, checkpoint=tmp_path / "absent" / "file", progress=False)
+
+
+def test_a_write_that_fails_keeps_a_loadable_checkpoint(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "fit.checkpoint"
+    interrupted(SPREAD, path, 3000)
+
+    def fails(*_: object) -> None:
+        raise FileError("disk", expected="room", got="none")
+
+    monkeypatch.setattr(checkpoint, "write_bytes", fails)
+    with pytest.raises(FileError, match="disk"):
+        brenier.fit(SPREAD, tol=0.02, checkpoint=path, progress=False, resume=True)
+    monkeypatch.undo()
+    assert brenier.fit(SPREAD, tol=0.02, checkpoint=path, progress=False, resume=True).converged

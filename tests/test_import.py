@@ -1,0 +1,61 @@
+"""Importing brenier does nothing: it is quick, loads no optional package, touches no device and no file."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+HEAVY = ("triton", "matplotlib", "sklearn", "scipy", "jinja2", "diffusers", "PIL", "click")
+
+
+def in_fresh_process(code: str) -> dict:
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    return json.loads(done.stdout)
+
+
+def test_import_is_quick_and_loads_nothing_heavy() -> None:
+    code = f"""
+import json, sys, time
+import torch, numpy, tqdm
+before = set(sys.modules)
+start = time.process_time()
+import brenier
+brenier.fit, brenier.pair, brenier.assign, brenier.Potential
+seconds = time.process_time() - start
+loaded = set(sys.modules) - before
+print(json.dumps({{"seconds": seconds, "heavy": [name for name in {HEAVY} if name in loaded],
+                   "cuda": torch.cuda.is_initialized()}}))
+"""
+    found = in_fresh_process(code)
+    assert found["heavy"] == []
+    assert not found["cuda"]
+    assert found["seconds"] < 0.3
+
+
+def test_importing_the_package_alone_does_not_even_load_torch() -> None:
+    found = in_fresh_process(
+        "import json, sys, brenier; print(json.dumps({'torch': 'torch' in sys.modules}))"
+    )
+    assert not found["torch"]
+
+
+@pytest.mark.parametrize(
+    "name", ["fit", "Potential", "pair", "assign", "engines", "diffusion", "metrics", "data"]
+)
+def test_every_public_name_resolves(name: str) -> None:
+    found = in_fresh_process(f"import json, brenier; print(json.dumps({{'got': repr(brenier.{name})}}))")
+    assert found["got"]
+
+
+def test_all_lists_every_public_name() -> None:
+    import brenier
+
+    assert set(brenier.__all__) == {"__version__", *brenier._HOME}
+
+
+def test_an_unknown_name_is_an_attribute_error() -> None:
+    import brenier
+
+    with pytest.raises(AttributeError, match="nothing"):
+        _ = brenier.nothing
