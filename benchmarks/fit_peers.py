@@ -19,14 +19,13 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+from brenier.report.record import new_record, write_record
 from peers import goals, ours, tune
 from peers.crossing import GROWTH, Crossing, down_a_ladder, smallest_budget
 from peers.judge import Answer, Judge, Verdict
 from peers.problems import CASES, Case
 from peers.tuned import TUNED, Tuned
 from tabulate import tabulate
-
-from brenier.report.record import new_record, write_record
 
 RESULTS = Path(__file__).parent / "results" / "fit_peers.json"
 PEERS = {"POT": "ot.semidiscrete", "OTT-JAX": "ott.solvers.linear.semidiscrete"}

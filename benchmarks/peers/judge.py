@@ -5,10 +5,9 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass, field
 
+import brenier
 import numpy as np
 import torch
-
-import brenier
 from brenier.data.noise import Stream, normal
 from brenier.solve import Potential, chi_square
 

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-
 from brenier.solve import Potential
 
 from .judge import Answer

@@ -5,9 +5,8 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 
-import torch
-
 import brenier
+import torch
 from brenier.solve import FitResult, Potential, solver
 from brenier.solve.problem import build_problem
 

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-
 from brenier.data.digits import load_digits
 
 MIXTURE_SEED = 1
@@ -41,7 +40,7 @@ def digits() -> Case:
 
 def mixture() -> Case:
     """10,000 × 256, 50 clusters of unequal mass and spread."""
-    return Case("mixture", mixture_targets(10_000, 256), (0.05,), judged=60)
+    return Case("mixture", mixture_targets(10_000, 256), (0.05,), judged=40)
 
 
 def tiny() -> Case:

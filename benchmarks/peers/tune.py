@@ -65,7 +65,7 @@ def draw_pot(rng: np.random.Generator, case: Case, samples: int) -> pot.PotSetti
     )
 
 
-def draw_ott(rng: np.random.Generator, case: Case, samples: int) -> ott_jax.OttSettings:
+def draw_ott(rng: np.random.Generator, case: Case, _samples: int) -> ott_jax.OttSettings:
     batch, optimizer = choice(rng, batches(OTT_RANGES, case)), choice(rng, OTT_RANGES["optimizer"])
     decay = choice(rng, OTT_RANGES["decay, in batches of n/2 samples"]) * case.size / (2 * batch)
     rate = log_uniform(rng, *OTT_RANGES["rate"][optimizer])
