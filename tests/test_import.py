@@ -3,13 +3,14 @@
 import json
 import subprocess
 import sys
+from typing import Any
 
 import pytest
 
 HEAVY = ("triton", "matplotlib", "sklearn", "scipy", "jinja2", "diffusers", "PIL", "click")
 
 
-def in_fresh_process(code: str) -> dict:
+def in_fresh_process(code: str) -> Any:
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     return json.loads(done.stdout)
 
@@ -40,12 +41,32 @@ def test_importing_the_package_alone_does_not_even_load_torch() -> None:
     assert not found["torch"]
 
 
-@pytest.mark.parametrize(
-    "name", ["fit", "Potential", "pair", "assign", "engines", "diffusion", "metrics", "data"]
-)
-def test_every_public_name_resolves(name: str) -> None:
-    found = in_fresh_process(f"import json, brenier; print(json.dumps({{'got': repr(brenier.{name})}}))")
-    assert found["got"]
+PUBLIC = {
+    **dict.fromkeys(("Candidates", "Coupling", "FitResult", "PairedPool", "Pairing", "Potential"), "type"),
+    **dict.fromkeys(("assign", "candidates", "engines", "fit", "pair", "prepare"), "function"),
+    "solve_assignment": "function",
+    **dict.fromkeys(("data", "diffusion", "engine", "metrics", "report", "solve", "transport"), "module"),
+}
+
+
+def test_every_public_name_resolves_to_the_thing_of_that_name_whichever_comes_first() -> None:
+    code = f"""
+import importlib, json, sys, torch
+found = {{}}
+for name in {list(PUBLIC)}:
+    for module in [m for m in sys.modules if m.split(".")[0] == "brenier" and m != "brenier._core"]:
+        del sys.modules[module]
+    got = getattr(importlib.import_module("brenier"), name)
+    found[name] = [type(got).__name__, got.__name__.removeprefix("brenier.")]
+print(json.dumps(found))
+"""
+    assert in_fresh_process(code) == {name: [kind, name] for name, kind in PUBLIC.items()}
+
+
+def test_the_kinds_above_cover_every_public_name() -> None:
+    import brenier
+
+    assert set(PUBLIC) == {*brenier._HOME, *brenier._SUBMODULES}
 
 
 def test_all_lists_every_public_name() -> None:

@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from shutil import which
 
 import pytest
 
@@ -44,6 +45,16 @@ def test_a_wheel_works_in_a_clean_environment(cuda: str, tmp_path: Path) -> None
 
 
 def has_nvcc() -> bool:
-    from shutil import which
+    """As CMake looks for it: what CUDACXX names, else nvcc on the PATH."""
+    return which(os.environ.get("CUDACXX") or "nvcc") is not None
 
-    return which("nvcc") is not None
+
+def test_a_compiler_named_by_cudacxx_counts(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path / "nothing"))
+    monkeypatch.delenv("CUDACXX", raising=False)
+    assert not has_nvcc()
+    compiler = tmp_path / "nvcc"
+    compiler.write_text("#!/bin/sh\n")
+    compiler.chmod(0o755)
+    monkeypatch.setenv("CUDACXX", str(compiler))
+    assert has_nvcc()

@@ -16,6 +16,6 @@ kernels = Path(brenier.__file__).parent / "kernels" / "assign.py"
 assert kernels.is_file()
 statuses = {status.name: status for status in brenier.engines()}
 assert statuses["cpu"].available
-assert not statuses["cuda"].available
+assert statuses["cuda"].available or len(statuses["cuda"].reason) > 20, statuses["cuda"]
 print(statuses["cuda"].reason)
 sys.exit(0)

@@ -3,6 +3,7 @@
 #include <pybind11/numpy.h>
 #include <pybind11/pybind11.h>
 
+#include <cmath>
 #include <cstdlib>
 #include <string>
 
@@ -12,8 +13,14 @@ namespace brenier::assignment {
 
 namespace py = pybind11;
 
+// The identity's total, which the solver leaves undefined where the identity has a forbidden pair.
+inline double identity_total(const Outcome& out, bool maximize) {
+    return !std::isnan(out.identity_total) ? out.identity_total : maximize ? -HUGE_VAL : HUGE_VAL;
+}
+
 struct Handle {
     std::unique_ptr<Assignment> solver;
+    bool maximize;
 
     int step(int64_t budget) {
         py::gil_scoped_release unlocked;
@@ -22,8 +29,8 @@ struct Handle {
     py::tuple write(uintptr_t permutation, uintptr_t row_duals, uintptr_t column_duals) const {
         const Outcome out = solver->write(reinterpret_cast<int64_t*>(permutation), reinterpret_cast<double*>(row_duals),
                                           reinterpret_cast<double*>(column_duals));
-        return py::make_tuple(out.total, out.identity_total, out.random_total, out.excess, out.rounding,
-                              out.stalled);
+        return py::make_tuple(out.total, identity_total(out, maximize), out.random_total, out.excess,
+                              out.rounding, out.stalled);
     }
 };
 
@@ -32,8 +39,7 @@ inline std::unique_ptr<Handle> open_assignment(uintptr_t scores, bool is_float32
                               const std::string& instruction_set) {
     const Problem problem{reinterpret_cast<const void*>(scores), is_float32, size, row_stride, column_stride, maximize,
                           gap, bid_from};
-    std::unique_ptr<Handle> handle(new Handle{make(problem, instruction_set.c_str())});
-
+    std::unique_ptr<Handle> handle(new Handle{make(problem, instruction_set.c_str()), maximize});
     return handle->solver ? std::move(handle) : nullptr;  // None: no such instruction set here
 }
 
@@ -109,7 +115,7 @@ inline py::object assign_small(py::handle scores, bool maximize) {
         const std::unique_ptr<Assignment> solver = make(problem, "");
         if (solver->step(INT64_MAX) != Status::done) return false;
         out = solver->write(columns, duals, duals + n);
-        return out.excess <= out.rounding;
+        return out.excess <= out.rounding && std::isfinite(out.total) && !std::isinf(out.identity_total);
     };
     bool optimal;
     if (n < 32) {
@@ -118,7 +124,7 @@ inline py::object assign_small(py::handle scores, bool maximize) {
         py::gil_scoped_release unlocked;
         optimal = solve();
     }
-    return optimal ? py::object(py::make_tuple(permutation, out.total, out.identity_total)) : py::none();
+    return optimal ? py::object(py::make_tuple(permutation, out.total, identity_total(out, maximize))) : py::none();
 }
 
 inline py::list instruction_sets() {

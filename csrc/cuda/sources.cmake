@@ -3,18 +3,21 @@
 set(BRENIER_CUDA_ARCHITECTURES "80-real;90a-real;100-virtual" CACHE STRING
     "What _cuda is compiled for; those that the compiler is too old for are left out")
 
+include(${CMAKE_CURRENT_LIST_DIR}/choice.cmake)
+
 function(brenier_find_cuda found)
   set(${found} FALSE PARENT_SCOPE)
-  if(BRENIER_CUDA STREQUAL "OFF")
-    message(STATUS "brenier: CUDA module left out (BRENIER_CUDA=OFF)")
+  brenier_cuda_choice("${BRENIER_CUDA}" wanted)
+  if(wanted STREQUAL "OFF")
+    message(STATUS "brenier: CUDA module left out (BRENIER_CUDA=${BRENIER_CUDA})")
     return()
   endif()
   include(CheckLanguage)
   check_language(CUDA)
   if(CMAKE_CUDA_COMPILER)
     set(${found} TRUE PARENT_SCOPE)
-  elseif(BRENIER_CUDA STREQUAL "ON")
-    message(FATAL_ERROR "brenier: BRENIER_CUDA=ON, but CMake found no working CUDA compiler. "
+  elseif(wanted STREQUAL "ON")
+    message(FATAL_ERROR "brenier: BRENIER_CUDA=${BRENIER_CUDA}, but CMake found no working CUDA compiler. "
                         "Put nvcc on the PATH, or set CUDACXX to it, or configure with BRENIER_CUDA=AUTO.")
   else()
     message(STATUS "brenier: no working CUDA compiler found; the CUDA module is left out")

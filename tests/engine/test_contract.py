@@ -2,7 +2,6 @@
 
 import pytest
 import torch
-from brenier.engine.cpu import CpuEngine
 from brenier.engine.registry import Engine
 from helpers.agreement import assert_assign_agrees, assert_candidates_agree, margins
 from helpers.problems import DEPTH_EDGES, HARD, TILE_EDGES, Problem, normal
@@ -73,7 +72,3 @@ def test_prepared_targets_serve_many_heights(engine: Engine) -> None:
         winners, _ = engine.assign(p.x, packed, scale * p.h)
         expected = (p.x.double() @ p.y.double().T + scale * p.h).argmax(dim=1)
         assert torch.equal(winners, expected)
-
-
-def test_contract_covers_the_cpu_engine(engine: Engine) -> None:
-    assert engine.name != "cpu" or isinstance(engine, CpuEngine)

@@ -102,7 +102,16 @@ def test_a_gap_is_proved_and_said() -> None:
         (np.zeros((2, 3, 4)), "square"),
         (np.zeros((2, 2), complex), "real numbers"),
         (np.array([["a"]]), "real numbers"),
-        ([[1.0, 2.0], [3.0]], "array of numbers"),
+        ([[1.0, 2.0], [3.0]], "array of real numbers"),
+        (np.array(1.0), "square"),
+        (None, "scores: expected a tensor or an array of real numbers, got None"),
+        (np.ma.masked_array(np.eye(2), np.eye(2)), "masked"),
+        (torch.eye(2).to_sparse(), "dense"),
+        (torch.eye(2, device="meta"), "meta"),
+        (torch.eye(2, dtype=torch.complex64), "complex64"),
+        (torch.eye(2).to(torch.float8_e4m3fn), "float8_e4m3fn"),
+        (np.array([[1e308, -1e308], [-1e308, 1e308]]), "totals over a permutation that float64 holds"),
+        (np.full((200, 200), 1e307), "totals over a permutation that float64 holds"),
         (np.array([[np.nan]]), "nan"),
         (np.array([[-np.inf]]), "forbidden"),
     ],
@@ -112,14 +121,41 @@ def test_bad_scores_are_input_errors(scores: object, words: str) -> None:
         brenier.solve_assignment(scores)
 
 
-@pytest.mark.parametrize("gap", [-0.1, float("nan"), float("inf"), "small", None])
+@pytest.mark.parametrize("gap", [-0.1, float("nan"), float("inf"), "small", None, True, 10**400])
 def test_a_gap_that_is_no_share_is_an_input_error(gap: object) -> None:
     with pytest.raises(InputError, match="gap"):
         brenier.solve_assignment(np.zeros((2, 2)), gap=gap)  # type: ignore[arg-type]
 
 
+@pytest.mark.parametrize("maximize", ["no", None, 2, 0.0, np.zeros(2)])
+def test_maximize_is_yes_or_no(maximize: object) -> None:
+    with pytest.raises(InputError, match="maximize: expected True or False"):
+        brenier.solve_assignment(np.eye(2), maximize=maximize)  # type: ignore[arg-type]
+    assert brenier.solve_assignment(np.eye(2), maximize=np.False_).cost == 0  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("n", [2, 200])
+@pytest.mark.parametrize("maximize", [True, False])
+def test_an_identity_with_a_forbidden_pair_has_an_infinite_cost(n: int, maximize: bool) -> None:
+    forbidden = -np.inf if maximize else np.inf
+    scores = np.random.default_rng(n).standard_normal((n, n))
+    scores[0, 0] = forbidden
+    pairing = brenier.solve_assignment(scores, maximize=maximize)
+    assert pairing.cost_before == forbidden
+    assert np.isfinite(pairing.cost)
+
+
+@pytest.mark.parametrize("read", [lambda s: s[::-1], lambda s: s[:, ::-1], lambda s: s.astype(">f4")])
+def test_matrices_that_torch_cannot_hold_are_solved(read: object) -> None:
+    scores = read(np.random.default_rng(4).standard_normal((30, 30)).astype(np.float32))  # type: ignore[operator]
+    columns = linear_sum_assignment(scores, maximize=True)[1]
+    assert (brenier.solve_assignment(scores).permutation == columns).all()
+    stack = np.stack([scores, scores])[::-1]
+    assert (brenier.solve_assignment(stack).permutation == columns).all()
+
+
 def test_engines_without_assignment_are_engine_errors() -> None:
-    for engine in ("reference", "nonsense"):
+    for engine in ("reference", "nonsense", ["cpu"], 1):
         with pytest.raises(EngineError):
-            brenier.solve_assignment(np.zeros((2, 2)), engine=engine)
+            brenier.solve_assignment(np.zeros((2, 2)), engine=engine)  # type: ignore[arg-type]
     assert brenier.solve_assignment(np.eye(2), engine="cpu").cost == 2

@@ -6,6 +6,7 @@ interpreter lock, and ends with dual prices, from which the bound is computed ov
 
 from __future__ import annotations
 
+import math
 import os
 from dataclasses import dataclass
 from threading import Event
@@ -34,7 +35,7 @@ class Assigned:
     row_duals: np.ndarray  # (n,) float64
     column_duals: np.ndarray  # (n,) float64
     total: float
-    identity_total: float
+    identity_total: float  # -inf (+inf without maximize) where the identity has a forbidden pair
     random_total: float  # mean over random permutations, of the allowed scores
     excess: float
     rounding: float  # an excess up to this is what float64 sums may lose
@@ -110,7 +111,24 @@ def _solve(
     if status != DONE:
         raise _failure(status, scores, maximize)
     facts = problem.write(permutation.ctypes.data, row_duals.ctypes.data, column_duals.ctypes.data)
-    return Assigned(permutation, row_duals, column_duals, *facts)
+    answer = Assigned(permutation, row_duals, column_duals, *facts)
+    _require_totals(answer, scores, maximize)
+    return answer
+
+
+def _require_totals(answer: Assigned, scores: np.ndarray, maximize: bool) -> None:
+    """Raise InputError where sums of huge scores do not fit into float64; only the solver scales them."""
+    forbidden = -np.inf if maximize else np.inf
+    identity_fits = math.isfinite(answer.identity_total) or (scores.diagonal() == forbidden).any()
+    if identity_fits and all(map(math.isfinite, (answer.total, answer.random_total, answer.excess))):
+        return
+    largest = np.abs(scores[np.isfinite(scores)]).max()
+    raise InputError(
+        "scores",
+        expected="totals over a permutation that float64 holds, below 1.8e308",
+        got=f"{len(scores)} rows of scores of magnitude up to {largest:.3g}",
+        remedy="divide all scores by one constant: it changes no permutation",
+    )
 
 
 RUNNING, DONE, INFEASIBLE, NOT_A_NUMBER, UNBOUNDED, OUT_OF_MEMORY = range(

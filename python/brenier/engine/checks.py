@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,9 @@ from torch import Tensor
 from brenier.errors import InputError
 
 FLOATS = (torch.float32, torch.bfloat16, torch.float16)
+WHOLE = (torch.bool, torch.uint8, torch.int8, torch.int16, torch.int32, torch.int64)
+REAL = frozenset({*FLOATS, torch.float64, *WHOLE, torch.uint16, torch.uint32, torch.uint64})
+NUMBERS = "a tensor or an array of real numbers"
 
 
 def as_matrix(value: Any, what: str, *, dtypes: tuple[torch.dtype, ...] = FLOATS) -> Tensor:
@@ -27,23 +31,95 @@ def as_matrix(value: Any, what: str, *, dtypes: tuple[torch.dtype, ...] = FLOATS
     if tensor.dtype not in dtypes:
         raise InputError(
             what,
-            expected=" or ".join(str(dtype).removeprefix("torch.") for dtype in dtypes),
-            got=str(tensor.dtype).removeprefix("torch."),
-            remedy="convert with .float(); scores are summed in float64 whatever the input",
+            expected=" or ".join(map(name_of, dtypes)),
+            got=name_of(tensor.dtype),
+            remedy=f"convert with {conversion(value, what)}; scores are summed in float64 whatever the input",
         )
     require_finite(tensor, what)
     return tensor
 
 
-def as_tensor(value: Any, what: str) -> Tensor:
-    """A tensor over the caller's memory; anything torch cannot read is an InputError."""
+def conversion(value: Any, what: str) -> str:
+    """How the caller makes float32 of what was passed."""
     if isinstance(value, Tensor):
-        return value.detach()
+        return ".float()"
+    return ".astype('float32')" if isinstance(value, np.ndarray) else f"numpy.asarray({what}, dtype='float32')"
+
+
+def name_of(dtype: torch.dtype) -> str:
+    return str(dtype).removeprefix("torch.")
+
+
+def shown(value: Any) -> str:
+    """The value as a message shows it: short, and never an error of its own."""
+    try:
+        text = repr(value)
+    except Exception:  # an integer of more than 4300 digits, or anything with a broken repr
+        return f"a value of type {type(value).__name__}"
+    return text if len(text) <= 80 else text[:77] + "..."
+
+
+def as_tensor(value: Any, what: str) -> Tensor:
+    """A dense tensor of real numbers over the caller's memory; a copy only of arrays that torch cannot hold.
+
+    Raises InputError for anything else, whatever it is.
+    """
+    if isinstance(value, Tensor):
+        _require_plain(value, what)
+        return value.detach().resolve_neg()
+    array = as_array(value, what)
+    straight = array.flags.aligned and all(s >= 0 and s % array.itemsize == 0 for s in array.strides)
+    if not (straight and array.flags.writeable and array.dtype.isnative):
+        array = array.astype(array.dtype.newbyteorder("="), order="C")
+    return torch.from_numpy(array)
+
+
+def as_array(value: Any, what: str) -> np.ndarray:
+    """A numpy array of real numbers of at most 64 bits from an array or nested lists; raises InputError."""
+    if isinstance(value, np.ma.MaskedArray):
+        remedy = "drop the masked entries, or replace them with .filled(...)"
+        raise InputError(what, expected=NUMBERS, got="a masked array, whose mask would be lost", remedy=remedy)
     try:
         array = np.asarray(value)
-        return torch.from_numpy(array if array.flags.writeable else array.copy())
-    except (TypeError, ValueError) as error:
-        raise InputError(what, expected="a tensor or an array of numbers", got=str(error)) from error
+    except Exception as error:  # whatever a foreign __array__ raises
+        raise _not_numbers(what, str(error)) from error
+    if array.dtype.kind not in "buif" or array.itemsize > 8:
+        raise _not_numbers(what, "None" if value is None else f"dtype {array.dtype}")
+    return array
+
+
+def _not_numbers(what: str, got: str) -> InputError:
+    remedy = f"pass real numbers of at most 64 bits, for example numpy.asarray({what}, dtype='float32')"
+    return InputError(what, expected=NUMBERS, got=got, remedy=remedy)
+
+
+def _require_plain(tensor: Tensor, what: str) -> None:
+    """Raise InputError for tensors that are not plain memory with real numbers in it."""
+    if tensor.layout != torch.strided or tensor.is_nested:
+        got, remedy = f"layout {name_of(tensor.layout)}, nested {tensor.is_nested}", "convert with .to_dense()"
+    elif tensor.device.type == "meta":
+        got, remedy = "a tensor on the meta device, which holds no numbers", "create it on a real device"
+    elif tensor.is_complex():
+        got, remedy = name_of(tensor.dtype), "pass .real, or both parts with torch.view_as_real"
+    elif tensor.dtype not in REAL:
+        remedy = "convert with .dequantize()" if tensor.is_quantized else "convert with .float()"
+        got = name_of(tensor.dtype)
+    else:
+        return
+    raise InputError(what, expected="a dense tensor of real numbers", got=got, remedy=remedy)
+
+
+def number(value: Any, what: str, *, positive: bool = False) -> float:
+    """A finite number ≥ 0 (> 0 if positive) as a float; True and False are none. Raises InputError."""
+    real = isinstance(value, int | float | np.integer | np.floating) and not isinstance(value, bool)
+    if real and 0 <= value <= sys.float_info.max and (value > 0 or not positive):
+        return float(value)
+    raise InputError(
+        what,
+        expected=f"a finite number {'>' if positive else '≥'} 0",
+        got=shown(value),
+        remedy="pass an int or a float",
+    )
 
 
 def require_finite(tensor: Tensor, what: str) -> None:
@@ -71,14 +147,17 @@ def finite_mask(block: Tensor) -> Any:
     return np.isfinite((block if block.dtype in (torch.float32, torch.float64) else block.float()).numpy())
 
 
-def heights(h: Any, targets: int, device: torch.device) -> Tensor:
-    """Heights as float64 (n,); None means zeros; -inf is allowed (that target never wins), NaN and +inf not."""
+def heights(h: Any, targets: int, device: torch.device, what: str = "h") -> Tensor:
+    """Heights as float64 (n,); None means zeros; -inf is allowed (that target never wins), NaN and +inf not.
+
+    what is the caller's name for them in messages. Raises InputError.
+    """
     if h is None:
         return torch.zeros(targets, dtype=torch.float64, device=device)
-    tensor = as_tensor(h, "h").to(device=device, dtype=torch.float64)
+    tensor = as_tensor(h, what).to(device=device, dtype=torch.float64)
     if tensor.shape != (targets,):
         raise InputError(
-            "h",
+            what,
             expected=f"shape (n,) = ({targets},)",
             got=str(tuple(tensor.shape)),
             remedy="pass one height per target or None for zeros",
@@ -86,7 +165,12 @@ def heights(h: Any, targets: int, device: torch.device) -> Tensor:
     bad = torch.isnan(tensor) | (tensor == torch.inf)
     if bad.any():
         i = int(bad.nonzero()[0])
-        raise InputError("h", expected="numbers below +inf", got=f"{tensor[i].item()} at [{i}]")
+        raise InputError(
+            what,
+            expected="numbers below +inf",
+            got=f"{tensor[i].item()} at [{i}]",
+            remedy="replace it; -inf takes a target out",
+        )
     return tensor.contiguous()
 
 
@@ -99,10 +183,29 @@ def same_depth(x: Tensor, y: Any) -> None:
             got=f"x with d = {x.shape[1]}",
             remedy="flatten both the same way",
         )
-    if x.device != y.device:
+    same_device("x and y", x.device, y.device)
+
+
+def same_device(what: str, first: torch.device, second: torch.device) -> None:
+    if first != second:
         raise InputError(
-            "x and y",
-            expected="one device",
-            got=f"{x.device} and {y.device}",
-            remedy="move one with .to(...)",
+            what, expected="one device", got=f"{first} and {second}", remedy="move one with .to(...)"
         )
+
+
+def wins_to_add_to(counts: Any, targets: int, device: torch.device) -> None:
+    """Raise InputError unless counts is memory to which int64 wins can be added in place."""
+    remedy = "pass torch.zeros(n, dtype=torch.int64, device=y.device)"
+    expected = f"an int64 tensor of shape ({targets},) on {device}"
+    if not isinstance(counts, Tensor):
+        raise InputError("counts", expected=expected, got=f"a {type(counts).__name__}", remedy=remedy)
+    _require_plain(counts, "counts")
+    if counts.dtype != torch.int64 or counts.shape != (targets,) or counts.device != device:
+        got = f"{name_of(counts.dtype)} {tuple(counts.shape)} on {counts.device}"
+        raise InputError("counts", expected=expected, got=got, remedy=remedy)
+    if counts.numel() > 1 and counts.stride(0) == 0:
+        got = "an expanded tensor, whose elements share memory"
+        raise InputError("counts", expected=expected, got=got, remedy=remedy)
+    if counts.is_inference() and not torch.is_inference_mode_enabled():
+        got = "a tensor made in inference mode, which cannot change outside it"
+        raise InputError("counts", expected=expected, got=got, remedy=remedy)

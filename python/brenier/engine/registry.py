@@ -10,6 +10,7 @@ from typing import Any, Protocol
 
 from torch import Tensor
 
+from brenier.engine.checks import shown
 from brenier.errors import EngineError
 from brenier.types import Candidates
 
@@ -59,16 +60,21 @@ class Choice:
     reason: str
 
 
-@cache
-def load(name: str) -> Engine:
-    """The engine of that name; raises EngineError for an unknown name."""
-    if name not in ENGINES:
+def require_known(name: Any) -> None:
+    """Raise EngineError unless this is the name of an engine."""
+    if not isinstance(name, str) or name not in ENGINES:
         raise EngineError(
             "engine",
             expected="one of " + ", ".join(ENGINES),
-            got=repr(name),
+            got=shown(name),
             remedy="see brenier.engines() for what runs here",
         )
+
+
+@cache
+def load(name: str) -> Engine:
+    """The engine of that name; raises EngineError for an unknown name."""
+    require_known(name)
     module, attribute = ENGINES[name]
     engine: Engine = getattr(importlib.import_module(module), attribute)()
     return engine
@@ -76,6 +82,7 @@ def load(name: str) -> Engine:
 
 def why_unavailable(name: str) -> str | None:
     """None where the engine of that name runs here, else the reason, which may be a failing import."""
+    require_known(name)
     try:
         return load(name).why_unavailable()
     except ImportError as error:
@@ -110,7 +117,7 @@ def choose(device: str, engine: str | None, usable: tuple[str, ...]) -> Choice:
 
 def engine_for(device: str, engine: str | None) -> Engine:
     """The engine to run on this machine, checked to be available and to take tensors of that device."""
-    asked = engine or os.environ.get("BRENIER_ENGINE") or None
+    asked = engine if engine is not None else os.environ.get("BRENIER_ENGINE") or None
     usable = () if asked else tuple(name for name in PREFERENCE.get(device, ()) if runs_here(name))
     chosen = available(choose(device, asked, usable).name)
     if device not in chosen.devices:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from brenier.engine import threads
+from brenier.engine import checks, threads
 from brenier.engine.native import address, choose_body, core
 from brenier.errors import InputError
 from brenier.types import Candidates
@@ -42,7 +41,7 @@ def soft_counts(
     The sums are 64-bit integers, so their bits do not depend on threads, on how rows are grouped or on the
     instruction set. Raises InputError for ε ≤ 0, NaN or +inf among scores, and indices outside [0, n).
     """
-    _check_epsilon(epsilon)
+    epsilon = checks.number(epsilon, "epsilon", positive=True)
     change = _as_change(heights_change, n)
     offsets, indices = (_contiguous(t, torch.int64, "cands") for t in (cands.offsets, cands.indices))
     scores = _contiguous(cands.scores, torch.float64, "cands.scores")
@@ -74,11 +73,6 @@ def _shards(offsets: np.ndarray, n: int) -> list[list[tuple[int, int]]]:
     edges = np.unique(np.concatenate([[0], cuts, even, [len(offsets) - 1]]))
     pieces = list(zip(edges[:-1].tolist(), edges[1:].tolist(), strict=True))
     return [pieces[len(pieces) * w // workers : len(pieces) * (w + 1) // workers] for w in range(workers)]
-
-
-def _check_epsilon(epsilon: float) -> None:
-    if not (isinstance(epsilon, int | float | np.floating) and 0 < epsilon < math.inf):
-        raise InputError("epsilon", expected="a finite number > 0", got=repr(epsilon))
 
 
 def _as_change(change: Tensor | None, n: int) -> np.ndarray | None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -17,7 +16,11 @@ from brenier.types import Array, Candidates
 
 @dataclass(frozen=True)
 class PreparedTargets:
-    """Targets checked and packed once for one engine, for many calls with other noise and other heights."""
+    """Targets checked and packed once for one engine, for many calls with other noise and other heights.
+
+    ``packed`` may be the caller's own memory (the reference and GPU engines keep it; the CPU engine reads it
+    again to score exactly): do not change the targets while this is in use, or winners and scores are wrong.
+    """
 
     engine: Engine
     packed: Any
@@ -30,6 +33,12 @@ class PreparedTargets:
 
 def prepare(y: Array, *, engine: str | None = None) -> PreparedTargets:
     """Check and pack targets y (n, d) once; pass the result to assign and candidates in place of y.
+
+    The memory of y may be kept and not copied: do not change y while the result is in use (pass y.clone() if
+    you must), for nothing is checked again and the answers would be wrong.
+
+    y : (n, d) float32, bfloat16 or float16, tensor or array, any strides
+    engine : "reference", "cpu", "triton" or "cuda"; None chooses (see brenier.engines())
 
     Raises InputError for anything but a finite float matrix, EngineError for an engine that cannot run here.
     """
@@ -64,7 +73,7 @@ def assign(
     """
     noise, targets, h64 = _operands(x, y, h, engine)
     if counts is not None:
-        _check_counts(counts, len(targets), targets.device)
+        checks.wins_to_add_to(counts, len(targets), targets.device)
     winners, scores = targets.engine.assign(noise, targets.packed, h64)
     if counts is not None:
         counts += torch.bincount(winners[winners >= 0], minlength=len(targets))
@@ -85,10 +94,9 @@ def candidates(
 
     Arguments as in assign; margin ≥ 0 in units of the score. Raises InputError and EngineError.
     """
-    if not (isinstance(margin, int | float | np.floating) and 0 <= margin < float("inf")):
-        raise InputError("margin", expected="a finite number ≥ 0", got=repr(margin))
+    reach = checks.number(margin, "margin")
     noise, targets, h64 = _operands(x, y, h, engine)
-    return targets.engine.candidates(noise, targets.packed, h64, float(margin))
+    return targets.engine.candidates(noise, targets.packed, h64, reach)
 
 
 def _operands(
@@ -98,16 +106,10 @@ def _operands(
     targets = y if isinstance(y, PreparedTargets) else prepare(y, engine=engine)
     if engine is not None and targets.engine.name != engine:
         raise InputError(
-            "engine", expected=f"{targets.engine.name!r}, for which y was prepared", got=repr(engine)
+            "engine",
+            expected=f"{targets.engine.name!r}, for which y was prepared",
+            got=checks.shown(engine),
+            remedy="leave engine=None, or prepare y for the other engine",
         )
     checks.same_depth(noise, targets)
     return noise, targets, checks.heights(h, len(targets), targets.device)
-
-
-def _check_counts(counts: Tensor, targets: int, device: torch.device) -> None:
-    if counts.dtype != torch.int64 or counts.shape != (targets,) or counts.device != device:
-        raise InputError(
-            "counts",
-            expected=f"an int64 tensor of shape ({targets},) on {device}",
-            got=f"{counts.dtype} {tuple(counts.shape)} on {counts.device}",
-        )

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from brenier.engine import checks
 from brenier.engine.assignment import Assigned, assign_batch, assign_square
 from brenier.engine.registry import available
 from brenier.errors import EngineError, InputError
@@ -37,23 +38,30 @@ def solve_assignment(
     engine : "cpu" or None
 
     Returns a Pairing: permutation int64 (n,) or (B, n), a tensor on the device of scores where scores is one;
-    cost the total score, cost_before that of the identity.
-    Raises InputError (not square, NaN, infeasible) and EngineError.
+    cost the total score, cost_before that of the identity, which is -inf (+inf) where it has a forbidden pair.
+    Raises InputError (not square, NaN, infeasible, totals beyond float64) and EngineError.
     """
     started = time.perf_counter()
-    if gap == 0 and engine is None and type(scores) is np.ndarray and len(scores) <= SMALL:
+    if _may_be_small(scores, maximize, gap) and engine is None:
         small = _core().assign_small(scores, maximize)
         if small is not None:
             permutation, total, before = small
             return Pairing.optimal(permutation, total, before, time.perf_counter() - started)
     check_options(gap, engine)
+    check_maximize(maximize)
     array = to_numpy(scores, "scores")
     if array.ndim == 3:
-        return _solve_batch(scores, array, maximize, gap, started)
-    one = assign_square(array, maximize=maximize, gap=gap)
+        return _solve_batch(scores, array, bool(maximize), gap, started)
+    one = assign_square(array, maximize=bool(maximize), gap=gap)
     proved, status = judge([one], gap)
     permutation = like(one.permutation, scores)
     return Pairing(permutation, one.total, one.identity_total, proved, status, time.perf_counter() - started)
+
+
+def _may_be_small(scores: Any, maximize: Any, gap: Any) -> bool:
+    """Whether the native call for small matrices may look at it; identity and type first, for speed."""
+    plain = type(scores) is np.ndarray and (maximize is True or maximize is False)
+    return plain and type(gap) in (float, int) and gap == 0 and scores.ndim == 2 and len(scores) <= SMALL
 
 
 @cache
@@ -78,8 +86,7 @@ def _column(solved: list[Assigned], name: str) -> np.ndarray:
 
 
 def check_options(gap: Any, engine: str | None) -> None:
-    if not (isinstance(gap, int | float | np.floating) and 0 <= gap < float("inf")):
-        raise InputError("gap", expected="a finite number ≥ 0", got=repr(gap))
+    checks.number(gap, "gap")
     if engine is not None and available(engine).name != "cpu":
         raise EngineError(
             f"engine {engine!r}",
@@ -89,15 +96,18 @@ def check_options(gap: Any, engine: str | None) -> None:
         )
 
 
+def check_maximize(maximize: Any) -> None:
+    if not (isinstance(maximize, bool | np.bool_ | int) and maximize in (0, 1)):
+        got = checks.shown(maximize)
+        raise InputError("maximize", expected="True or False", got=got, remedy="pass False for costs")
+
+
 def to_numpy(value: Any, what: str) -> np.ndarray:
     """The numbers as an array over the caller's memory where possible; float16 kinds become float32."""
     if isinstance(value, Tensor):
-        tensor = value.detach().cpu()
+        tensor = checks.as_tensor(value, what).cpu()
         return (tensor.float() if tensor.dtype in (torch.bfloat16, torch.float16) else tensor).numpy()
-    try:
-        array = np.asarray(value)
-    except ValueError as error:
-        raise InputError(what, expected="an array of numbers", got=str(error)) from error
+    array = checks.as_array(value, what)
     return array.astype(np.float32) if array.dtype == np.float16 else array
 
 

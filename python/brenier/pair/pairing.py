@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import sys
 import time
 from collections.abc import Iterator
 from typing import Any
@@ -13,7 +15,7 @@ from torch import Tensor
 from brenier.engine import checks
 from brenier.engine.assignment import Assigned, assign_batch
 from brenier.errors import InputError
-from brenier.pair.matrix import check_options, like
+from brenier.pair.matrix import check_options, like, to_numpy
 from brenier.pair.result import Pairing, judge
 from brenier.types import Array
 
@@ -52,18 +54,17 @@ def pair(
     permutation, solved = _solve_groups(rows, partners, groups, gap)
     proved, status = judge(solved, gap)
     before = _mean_distance(rows, partners)
+    if not math.isfinite(before):
+        raise _overflow(checks.name_of(_score_type(rows, partners)))
     cost = before - 2 * sum(one.total - one.identity_total for one in solved) / max(1, len(rows))
     return Pairing(like(permutation, noise), cost, before, proved, status, time.perf_counter() - started)
 
 
 def _flat(value: Any, what: str) -> Tensor:
     tensor = checks.as_tensor(value, what)
-    if tensor.ndim == 0 or tensor.is_complex():
-        raise InputError(
-            what,
-            expected="rows (N, ...) of real numbers",
-            got=f"{str(tensor.dtype).removeprefix('torch.')} of shape {tuple(tensor.shape)}",
-        )
+    if tensor.ndim == 0:
+        got = f"the single number {tensor.item()}"
+        raise InputError(what, expected="rows (N, ...)", got=got, remedy="pass one row as x[None]")
     if tensor.is_floating_point():
         checks.require_finite(tensor, what)
     return tensor.flatten(1) if tensor.ndim > 1 else tensor[:, None]
@@ -77,34 +78,45 @@ def _check_together(rows: Tensor, partners: Tensor) -> None:
             got=f"{tuple(rows.shape)} and {tuple(partners.shape)} after flattening",
             remedy="draw one noise per row with torch.randn_like(data)",
         )
-    if rows.device != partners.device:
-        raise InputError(
-            "data and noise",
-            expected="one device",
-            got=f"{rows.device} and {partners.device}",
-            remedy="move one with .to(...)",
-        )
+    checks.same_device("data and noise", rows.device, partners.device)
     if not partners.is_floating_point():
-        raise InputError("noise", expected="floating-point numbers", got=str(partners.dtype))
+        got = checks.name_of(partners.dtype)
+        raise InputError("noise", expected="floating-point numbers", got=got, remedy="convert to float32")
 
 
 def _groups(labels: Any, count: int) -> list[np.ndarray]:
     """The positions of each class, ascending; all positions without labels."""
     if labels is None:
         return [np.arange(count)] if count else []
-    classes = labels.detach().cpu().numpy() if isinstance(labels, Tensor) else np.asarray(labels)
-    if classes.shape != (count,):
-        raise InputError(
-            "labels",
-            expected=f"shape (N,) = ({count},)",
-            got=str(classes.shape),
-            remedy="pass one class per row",
-        )
-    if classes.dtype.kind == "f" and np.isnan(classes).any():
-        raise InputError("labels", expected="a class for every row", got="NaN")
-    _, numbers = np.unique(classes, return_inverse=True)
+    numbers = _class_numbers(labels, count)
     order = np.argsort(numbers, kind="stable")
     return np.split(order, np.flatnonzero(np.diff(numbers[order])) + 1) if count else []
+
+
+def _class_numbers(labels: Any, count: int) -> np.ndarray:
+    """0, 1, ... for the classes of labels, which may be of any kind that sorts."""
+    remedy = "pass one class per row: integers, strings or an array of one type"
+    try:
+        classes = _class_array(labels)
+        if classes.shape != (count,):
+            raise InputError(
+                "labels", expected=f"shape (N,) = ({count},)", got=f"shape {classes.shape}", remedy=remedy
+            )
+        if np.any(classes != classes):  # NaN and NaT
+            raise InputError("labels", expected="a class for every row", got="NaN", remedy=remedy)
+        return np.unique(classes, return_inverse=True)[1]
+    except InputError:
+        raise
+    except Exception as error:  # whatever comparing objects of several types raises
+        raise InputError("labels", expected="classes that sort", got=str(error), remedy=remedy) from error
+
+
+def _class_array(labels: Any) -> np.ndarray:
+    if isinstance(labels, Tensor):
+        return to_numpy(labels, "labels")
+    if isinstance(labels, np.ma.MaskedArray):
+        return checks.as_array(labels, "labels")  # which refuses it
+    return np.asarray(labels)
 
 
 def _solve_groups(
@@ -114,11 +126,32 @@ def _solve_groups(
     permutation = np.arange(len(rows))
     solved = []
     for batch in _batches(groups):
-        answers = assign_batch([_scores(rows, partners, members) for members in batch], gap=gap)
+        scores = [_scores(rows, partners, members) for members in batch]
+        try:
+            answers = assign_batch(scores, gap=gap)
+        except InputError:
+            _require_small(scores)
+            raise
+        del scores  # before those of the next batch are made
         for members, answer in zip(batch, answers, strict=True):
             permutation[members] = members[answer.permutation]
         solved += answers
     return permutation, solved
+
+
+def _require_small(scores: list[np.ndarray]) -> None:
+    """Raise InputError where products of finite numbers were too large to be solved."""
+    if not all(len(one) * float(np.abs(one).max(initial=0)) < sys.float_info.max / 4 for one in scores):
+        raise _overflow(scores[0].dtype)
+
+
+def _overflow(dtype: Any) -> InputError:
+    return InputError(
+        "data and noise",
+        expected=f"products and squared distances that {dtype} holds",
+        got="larger ones",
+        remedy="divide both by their largest magnitude, or pass float64",
+    )
 
 
 def _batches(groups: list[np.ndarray]) -> Iterator[list[np.ndarray]]:
