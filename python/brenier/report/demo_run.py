@@ -13,7 +13,7 @@ from brenier.report.demo_settings import DemoSettings, settings_for
 from brenier.report.demo_stages import Clock, Data, Drawn, Fitted
 from brenier.report.demo_words import headline
 from brenier.report.record import new_record, plain, write_record
-from brenier.solve.single_thread import single_threaded
+from brenier.solve.fixed_order import single_threaded
 
 NEEDED = ("sklearn", "scipy", "matplotlib", "jinja2", "PIL")
 
