@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Callable, Iterable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from typing import TypeVar
 
 from brenier.errors import InputError
@@ -40,8 +40,9 @@ def available_processors() -> int:
 def run(function: Callable[[Item], Result], items: Iterable[Item]) -> list[Result]:
     """function(item) for every item on the pool, results in the order of the items.
 
-    The first exception is raised at once and calls not yet begun are dropped. Runs inline with one thread,
-    with one item, and when called from the pool itself.
+    The first exception is raised as soon as it happens, wherever its item stands; calls not yet begun are
+    dropped, calls that run already are not waited for. Runs inline with one thread, with one item, and when
+    called from the pool itself.
     """
     work = list(items)
     threads = thread_count()
@@ -50,6 +51,9 @@ def run(function: Callable[[Item], Result], items: Iterable[Item]) -> list[Resul
     pool = _pool_of(threads)
     futures = [pool.submit(function, item) for item in work]
     try:
+        ended = wait(futures, return_when=FIRST_EXCEPTION).done
+        for failed in (future for future in ended if future.exception() is not None):
+            failed.result()  # raises
         return [future.result() for future in futures]
     finally:
         for future in futures:

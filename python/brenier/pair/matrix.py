@@ -50,6 +50,11 @@ def solve_assignment(
     check_options(gap, engine)
     check_maximize(maximize)
     array = to_numpy(scores, "scores")
+    if array is not scores and _may_be_small(array, maximize, gap):  # a tensor, a list, float16
+        small = _core().assign_small(array, maximize)
+        if small is not None:
+            permutation, total, before = small
+            return Pairing.optimal(like(permutation, scores), total, before, time.perf_counter() - started)
     if array.ndim == 3:
         return _solve_batch(scores, array, bool(maximize), gap, started)
     one = assign_square(array, maximize=bool(maximize), gap=gap)
