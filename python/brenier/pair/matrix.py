@@ -44,7 +44,8 @@ def solve_assignment(
     if exact and engine is None and type(scores) is np.ndarray:
         small = _core().assign_small(scores, maximize)
         if small is not None:
-            return optimal(*small, time.perf_counter() - started)
+            permutation, total, before = small
+            return optimal(permutation, total, before, time.perf_counter() - started)
     check_options(gap, engine)
     check_maximize(maximize)
     array = to_numpy(scores, "scores")
