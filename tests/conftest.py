@@ -1,12 +1,17 @@
 """Environment that must be set before torch and triton are imported."""
 
 import os
+import signal
 
 import pytest
 
 os.environ.setdefault("TRITON_INTERPRET", "1" if not os.path.exists("/dev/nvidia0") else "0")
 # Small tensors: waking threads costs more than they save, and on a busy machine far more.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+
+# A shell that runs this in the background has SIGINT ignored; the tests of Ctrl-C need Python's own handler.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -43,33 +43,39 @@ inline std::unique_ptr<Handle> open_assignment(uintptr_t scores, bool is_float32
     return handle->solver ? std::move(handle) : nullptr;  // None: no such instruction set here
 }
 
-// A view of an array for as long as it is looked at.
-struct Borrowed {
-    static constexpr int64_t SMALL = 128;
+// A small square numpy array, looked at directly: a buffer request would take longer than the solution.
+// `valid` is false for anything else: other objects and shapes, foreign byte order, misaligned memory.
+// Up to 128 rows solving takes below 1 ms, so that it may not be interrupted.
+struct SmallSquare {
+    static constexpr int64_t LARGEST = 128;
 
-    Py_buffer view{};
-    bool held;
-    explicit Borrowed(PyObject* object) : held(PyObject_GetBuffer(object, &view, PyBUF_FORMAT | PyBUF_STRIDES) == 0) {
-        if (!held) PyErr_Clear();
-    }
-    ~Borrowed() {
-        if (held) PyBuffer_Release(&view);
-    }
-    // The one letter of a native scalar type, or 0.
-    char letter() const { return view.format[0] && !view.format[1] ? view.format[0] : 0; }
-    bool small_square() const {
-        return held && view.ndim == 2 && view.shape[0] == view.shape[1] && view.shape[0] > 0 &&
-               view.shape[0] <= SMALL && view.strides[0] % view.itemsize == 0 && view.strides[1] % view.itemsize == 0;
+    const char* data = nullptr;
+    int64_t size = 0, item = 0, strides[2] = {0, 0};
+    char letter = 0;
+    bool valid = false;
+
+    explicit SmallSquare(py::handle object) {
+        if (!py::isinstance<py::array>(object)) return;
+        const auto array = py::reinterpret_borrow<py::array>(object);
+        if (array.ndim() != 2 || array.shape(0) != array.shape(1) || array.shape(0) < 1 || array.shape(0) > LARGEST)
+            return;
+        const py::dtype type = array.dtype();
+        data = static_cast<const char*>(array.data());
+        size = array.shape(0), item = type.itemsize(), letter = type.char_();
+        strides[0] = array.strides(0), strides[1] = array.strides(1);
+        const bool native = type.byteorder() == '=' || type.byteorder() == '|';
+        const bool aligned = array.flags() & py::detail::npy_api::NPY_ARRAY_ALIGNED_;
+        valid = native && aligned && item > 0 && strides[0] % item == 0 && strides[1] % item == 0;
     }
 };
 
 // Integers as doubles; false where one is not exactly a double.
 template <class Integer>
-bool widen(const Py_buffer& view, double* out) {
+bool widen(const SmallSquare& matrix, double* out) {
     constexpr int64_t LIMIT = int64_t(1) << 53;
-    for (int64_t i = 0; i < view.shape[0]; ++i)
-        for (int64_t j = 0; j < view.shape[1]; ++j) {
-            const char* at = static_cast<const char*>(view.buf) + i * view.strides[0] + j * view.strides[1];
+    for (int64_t i = 0; i < matrix.size; ++i)
+        for (int64_t j = 0; j < matrix.size; ++j) {
+            const char* at = matrix.data + i * matrix.strides[0] + j * matrix.strides[1];
             const Integer value = *reinterpret_cast<const Integer*>(at);
             if (sizeof(Integer) == 8 && (value > Integer(LIMIT) || (Integer(-1) < 0 && value < Integer(-LIMIT))))
                 return false;
@@ -78,38 +84,38 @@ bool widen(const Py_buffer& view, double* out) {
     return true;
 }
 
-inline bool widen_any(const Borrowed& matrix, double* out) {
-    switch (matrix.letter()) {
-        case '?': return widen<bool>(matrix.view, out);
-        case 'b': return widen<signed char>(matrix.view, out);
-        case 'B': return widen<unsigned char>(matrix.view, out);
-        case 'h': return widen<short>(matrix.view, out);
-        case 'H': return widen<unsigned short>(matrix.view, out);
-        case 'i': return widen<int>(matrix.view, out);
-        case 'I': return widen<unsigned>(matrix.view, out);
-        case 'l': return widen<long>(matrix.view, out);
-        case 'q': return widen<long long>(matrix.view, out);
+inline bool widen_any(const SmallSquare& matrix, double* out) {
+    switch (matrix.letter) {
+        case '?': return widen<bool>(matrix, out);
+        case 'b': return widen<signed char>(matrix, out);
+        case 'B': return widen<unsigned char>(matrix, out);
+        case 'h': return widen<short>(matrix, out);
+        case 'H': return widen<unsigned short>(matrix, out);
+        case 'i': return widen<int>(matrix, out);
+        case 'I': return widen<unsigned>(matrix, out);
+        case 'l': return widen<long>(matrix, out);
+        case 'q': return widen<long long>(matrix, out);
         default: return false;
     }
 }
 
 // The whole of a small problem in one call, where Python's validation would take longer than the solution:
 // (permutation, total, identity total), or None for whatever needs a second look.
-inline py::object assign_small(py::handle scores, bool maximize) {
-    const Borrowed matrix(scores.ptr());
-    if (!matrix.small_square() || std::getenv("BRENIER_CPU_BODY")) return py::none();
-    const Py_buffer& view = matrix.view;
-    const int64_t n = view.shape[0], item = view.itemsize;
-    Problem problem{view.buf, item == 4, n, view.strides[0] / item, view.strides[1] / item, maximize, 0, -1};
+inline py::object assign_small(py::handle scores, py::handle wish) {
+    const SmallSquare matrix(scores);
+    const bool maximize = wish.ptr() == Py_True;
+    if (!matrix.valid || !(maximize || wish.ptr() == Py_False) || std::getenv("BRENIER_CPU_BODY")) return py::none();
+    const int64_t n = matrix.size, item = matrix.item;
+    Problem problem{matrix.data, item == 4, n, matrix.strides[0] / item, matrix.strides[1] / item, maximize, 0, -1};
     std::unique_ptr<double[]> widened;
-    if (matrix.letter() != 'd' && matrix.letter() != 'f') {
+    if (matrix.letter != 'd' && matrix.letter != 'f') {
         widened.reset(new double[n * n]);
         if (!widen_any(matrix, widened.get())) return py::none();
         problem = Problem{widened.get(), false, n, n, 1, maximize, 0, -1};
     }
     py::array_t<int64_t> permutation(n);
     int64_t* const columns = permutation.mutable_data();
-    double duals[2 * Borrowed::SMALL];
+    double duals[2 * SmallSquare::LARGEST];
     Outcome out{};
     auto solve = [&] {
         const std::unique_ptr<Assignment> solver = make(problem, "");

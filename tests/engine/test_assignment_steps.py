@@ -61,5 +61,8 @@ def test_interrupt_is_answered_during_a_long_solve() -> None:
     assert child.stdout.readline() == "ready\n"
     time.sleep(0.5)  # into the solve
     os.kill(child.pid, signal.SIGINT)
-    out, _ = child.communicate(timeout=20)
+    try:
+        out, _ = child.communicate(timeout=20)
+    finally:
+        child.kill()
     assert out == "interrupted\n"

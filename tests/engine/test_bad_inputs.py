@@ -127,7 +127,7 @@ def test_an_engine_that_is_no_name_is_an_engine_error(engine: object) -> None:
 
 @pytest.mark.parametrize("margin", [True, 10**400, -1, float("nan"), float("inf"), "1", None, 1j])
 def test_a_margin_that_is_no_number_is_an_input_error(margin: object) -> None:
-    with pytest.raises(InputError, match="margin: expected a finite number ≥ 0, got .{1,90};"):
+    with pytest.raises(InputError, match=r"margin: expected a finite number ≥ 0, got .{1,90};"):
         brenier.candidates(ROWS, ROWS, margin=margin)  # type: ignore[arg-type]
     with pytest.raises(InputError, match="epsilon: expected a finite number > 0"):
         soft_counts(brenier.candidates(ROWS, ROWS, margin=1), 4, margin)  # type: ignore[arg-type]
@@ -140,5 +140,5 @@ def test_a_margin_too_long_to_print_is_an_input_error() -> None:
 
 @pytest.mark.parametrize("bad", [[1.0], [np.nan, 0.0], [0.0, np.inf]])
 def test_heights_are_called_what_the_caller_calls_them(bad: list[float]) -> None:
-    with pytest.raises(InputError, match="^g: expected"):
+    with pytest.raises(InputError, match=r"^g: expected"):
         checks.heights(bad, 2, torch.device("cpu"), "g")

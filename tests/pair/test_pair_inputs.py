@@ -41,7 +41,7 @@ def test_labels_of_every_real_type_are_classes(dtype: torch.dtype) -> None:
 
 @pytest.mark.parametrize(("of_data", "of_noise"), [(1e30, 1e30), (1e25, 1e-5), (1e38, 1.0)])
 def test_overflowing_products_are_about_data_and_noise(of_data: float, of_noise: float) -> None:
-    with pytest.raises(InputError, match="^data and noise: expected .* that float32 holds"):
+    with pytest.raises(InputError, match=r"^data and noise: expected .* that float32 holds"):
         brenier.pair(DATA * of_data, NOISE * of_noise)
     double = brenier.pair((DATA * of_data).double(), (NOISE * of_noise).double())
     assert np.isfinite(double.cost)

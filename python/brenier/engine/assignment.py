@@ -60,11 +60,10 @@ def assign_square(
 
 def assign_batch(scores: list[np.ndarray], *, maximize: bool = True, gap: float = 0.0) -> list[Assigned]:
     """assign_square for several matrices, one per thread at a time."""
-    cancelled = Event()
-    try:
-        return threads.run(lambda one: _solve(as_scores(one), maximize, gap, -1, cancelled), scores)
-    finally:
-        cancelled.set()  # after Ctrl-C the other threads stop at their next step
+    cancelled = Event()  # after Ctrl-C the other threads stop at their next step
+    return threads.run(
+        lambda one: _solve(as_scores(one), maximize, gap, -1, cancelled), scores, cancel=cancelled.set
+    )
 
 
 def as_scores(scores: np.ndarray) -> np.ndarray:

@@ -43,7 +43,9 @@ def conversion(value: Any, what: str) -> str:
     """How the caller makes float32 of what was passed."""
     if isinstance(value, Tensor):
         return ".float()"
-    return ".astype('float32')" if isinstance(value, np.ndarray) else f"numpy.asarray({what}, dtype='float32')"
+    if isinstance(value, np.ndarray):
+        return ".astype('float32')"
+    return f"numpy.asarray({what}, dtype='float32')"
 
 
 def name_of(dtype: torch.dtype) -> str:
@@ -77,8 +79,8 @@ def as_tensor(value: Any, what: str) -> Tensor:
 def as_array(value: Any, what: str) -> np.ndarray:
     """A numpy array of real numbers of at most 64 bits from an array or nested lists; raises InputError."""
     if isinstance(value, np.ma.MaskedArray):
-        remedy = "drop the masked entries, or replace them with .filled(...)"
-        raise InputError(what, expected=NUMBERS, got="a masked array, whose mask would be lost", remedy=remedy)
+        got, remedy = "a masked array, whose mask would be lost", "replace masked entries with .filled(...)"
+        raise InputError(what, expected=NUMBERS, got=got, remedy=remedy)
     try:
         array = np.asarray(value)
     except Exception as error:  # whatever a foreign __array__ raises
@@ -96,7 +98,8 @@ def _not_numbers(what: str, got: str) -> InputError:
 def _require_plain(tensor: Tensor, what: str) -> None:
     """Raise InputError for tensors that are not plain memory with real numbers in it."""
     if tensor.layout != torch.strided or tensor.is_nested:
-        got, remedy = f"layout {name_of(tensor.layout)}, nested {tensor.is_nested}", "convert with .to_dense()"
+        got = "a nested tensor" if tensor.is_nested else str(tensor.layout).removeprefix("torch.")
+        remedy = "pad its rows to one length" if tensor.is_nested else "convert with .to_dense()"
     elif tensor.device.type == "meta":
         got, remedy = "a tensor on the meta device, which holds no numbers", "create it on a real device"
     elif tensor.is_complex():

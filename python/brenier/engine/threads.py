@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Callable, Iterable
-from concurrent.futures import Future, ThreadPoolExecutor, wait
+from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
 from typing import TypeVar
 
 from brenier.errors import InputError
@@ -37,11 +37,14 @@ def available_processors() -> int:
     return os.cpu_count() or 1
 
 
-def run(function: Callable[[Item], Result], items: Iterable[Item]) -> list[Result]:
+def run(
+    function: Callable[[Item], Result], items: Iterable[Item], cancel: Callable[[], object] = lambda: None
+) -> list[Result]:
     """function(item) for every item on the pool, results in the order of the items.
 
-    At an exception, Ctrl-C included, calls not yet begun are dropped and those under way awaited. Runs inline
-    with one thread, with one item, and when called from the pool itself.
+    The first exception is raised, wherever its item stands. At an exception, Ctrl-C included, calls not yet
+    begun are dropped, ``cancel`` is called (it tells long calls to end), and those under way are awaited. Runs
+    inline with one thread, with one item, and when called from the pool itself.
     """
     work = list(items)
     threads = thread_count()
@@ -50,10 +53,14 @@ def run(function: Callable[[Item], Result], items: Iterable[Item]) -> list[Resul
     pool = _pool_of(threads)
     futures = [pool.submit(function, item) for item in work]
     try:
+        ended = wait(futures, return_when=FIRST_EXCEPTION).done
+        for failed in (future for future in ended if future.exception() is not None):
+            failed.result()  # raises
         return [future.result() for future in futures]
     finally:
         for future in futures:
             future.cancel()
+        cancel()
         _settle(futures)
 
 

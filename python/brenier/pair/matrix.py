@@ -14,11 +14,8 @@ from brenier.engine import checks
 from brenier.engine.assignment import Assigned, assign_batch, assign_square
 from brenier.engine.registry import available
 from brenier.errors import EngineError, InputError
-from brenier.pair.result import Pairing, judge
+from brenier.pair.result import Pairing, judge, optimal
 from brenier.types import Array
-
-SMALL = 128
-"""Up to this many rows one native call does everything: below 1 ms, so that it may not be interrupted."""
 
 
 def solve_assignment(
@@ -29,7 +26,8 @@ def solve_assignment(
         permutation = argmax over permutations of Σ_i scores[i, permutation[i]]
 
     by shortest augmenting paths (Jonker and Volgenant 1987), after an ε-scaled auction (Bertsekas 1988) where
-    that pays; scipy.optimize.linear_sum_assignment(scores, maximize) has the same optimum.
+    that pays; scipy.optimize.linear_sum_assignment(scores, maximize) has the same optimum. It is the faster one
+    below some 28 rows, by up to 3 µs: the record and the proof returned here cost that much.
 
     scores : (n, n), or (B, n, n) for B problems on all threads; real numbers of any type, solved in float64;
         -inf (+inf without maximize) forbids a pair
@@ -42,26 +40,26 @@ def solve_assignment(
     Raises InputError (not square, NaN, infeasible, totals beyond float64) and EngineError.
     """
     started = time.perf_counter()
-    if _may_be_small(scores, maximize, gap) and engine is None:
+    exact = type(gap) in (float, int) and gap == 0
+    if exact and engine is None and type(scores) is np.ndarray:
         small = _core().assign_small(scores, maximize)
         if small is not None:
             permutation, total, before = small
-            return Pairing.optimal(permutation, total, before, time.perf_counter() - started)
+            return optimal(permutation, total, before, time.perf_counter() - started)
     check_options(gap, engine)
     check_maximize(maximize)
     array = to_numpy(scores, "scores")
+    if exact and array is not scores:  # a tensor, a list, float16
+        small = _core().assign_small(array, maximize)
+        if small is not None:
+            permutation, total, before = small
+            return optimal(like(permutation, scores), total, before, time.perf_counter() - started)
     if array.ndim == 3:
         return _solve_batch(scores, array, bool(maximize), gap, started)
     one = assign_square(array, maximize=bool(maximize), gap=gap)
     proved, status = judge([one], gap)
     permutation = like(one.permutation, scores)
     return Pairing(permutation, one.total, one.identity_total, proved, status, time.perf_counter() - started)
-
-
-def _may_be_small(scores: Any, maximize: Any, gap: Any) -> bool:
-    """Whether the native call for small matrices may look at it; identity and type first, for speed."""
-    plain = type(scores) is np.ndarray and (maximize is True or maximize is False)
-    return plain and type(gap) in (float, int) and gap == 0 and scores.ndim == 2 and len(scores) <= SMALL
 
 
 @cache

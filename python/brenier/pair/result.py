@@ -39,25 +39,25 @@ class Pairing:
     status: PairingStatus
     seconds: float
 
-    @classmethod
-    def optimal(cls, permutation: Any, cost: float, cost_before: float, seconds: float) -> Pairing:
-        """A proved optimum; fills the record at once, because one guarded field after the other takes longer
-        than solving a small problem."""
-        made = _new(cls)
-        fields = {
-            "permutation": permutation,
-            "cost": cost,
-            "cost_before": cost_before,
-            "gap": 0.0,
-            "status": OPTIMAL,
-            "seconds": seconds,
-        }
-        _set(made, "__dict__", fields)
-        return made
-
 
 _new, _set = object.__new__, object.__setattr__
 OPTIMAL = PairingStatus.OPTIMAL
+
+
+def optimal(permutation: Any, cost: float, cost_before: float, seconds: float) -> Pairing:
+    """A proved optimum; fills the record at once, because one guarded field after the other takes longer than
+    solving a small problem."""
+    made = _new(Pairing)
+    fields = {
+        "permutation": permutation,
+        "cost": cost,
+        "cost_before": cost_before,
+        "gap": 0.0,
+        "status": OPTIMAL,
+        "seconds": seconds,
+    }
+    _set(made, "__dict__", fields)
+    return made
 
 
 def judge(solved: Sequence[Assigned], gap: float) -> tuple[float, PairingStatus]:
