@@ -21,8 +21,8 @@ from .judge import Answer, Judge
 from .problems import Case
 
 POT_RANGES = {
-    "batch": {"digits": (64, 128, 256, 512), "mixture": (256, 512, 1024)},
-    "rate at the end, in units of n τ batch / samples": (0.5, 4.0),
+    "batch": {"digits": (64, 128, 256, 512), "mixture": (128, 256, 512, 1024)},
+    "rate at the end, in units of n τ batch / samples": (0.5, 6.0),
     "rate_exponent": (0.5, 0.6, 2 / 3, 0.75, 0.8, 0.85, 0.9, 1.0),
     "epsilon": (0.3, 3.0),
     "epsilon_exponent": (0.15, 0.25, 0.3, 0.35, 0.4, 0.45),

@@ -21,20 +21,20 @@ class Tuned:
 
 
 TUNED: dict[tuple[str, str, float], Tuned] = {
-    ("POT", "digits", 0.02): Tuned(PotSettings(128, 0.533, 0.9, 1.25, 0.35), 50),  # 0.0197 at 50
-    ("POT", "digits", 0.005): Tuned(PotSettings(128, 0.533, 0.9, 1.25, 0.35), 200),
+    ("POT", "digits", 0.02): Tuned(PotSettings(128, 0.75, 0.9, 1.25, 0.35, double=True), 44),  # 0.0190 at 43
+    ("POT", "digits", 0.005): Tuned(
+        PotSettings(128, 0.75, 0.9, 1.25, 0.35, double=True), 190
+    ),  # 0.0047 at 207
     ("OTT-JAX", "digits", 0.02): Tuned(
-        OttSettings(64, "adam", 0.0253, "power", 0.85, 0.4, memory=0.2, decay=70), 50
-    ),  # 0.0206 at 50
+        OttSettings(128, "adam", 0.08, "power", 1.1, 0.4, memory=0.15, decay=7), 53
+    ),  # 0.0193 at 55
     ("OTT-JAX", "digits", 0.005): Tuned(
-        OttSettings(128, "adam", 0.0316, "power", 0.84, 0.4, memory=0.2, decay=28), 220
-    ),  # 0.0063 at 180
-    ("POT", "mixture", 0.05): Tuned(PotSettings(1024, 0.512, 0.8, 1.29, 0.3), 36),  # 0.0376 at 48
+        OttSettings(128, "adam", 0.05, "power", 1.0, 0.35, memory=0.2, decay=7), 250
+    ),  # 0.0048 at 271
+    ("POT", "mixture", 0.05): Tuned(PotSettings(256, 1.1, 0.8, 1.6, 0.3), 16),  # 0.049 at 16
     ("OTT-JAX", "mixture", 0.05): Tuned(
-        OttSettings(2048, "sgd", 0.22, "power", 0.757, 0.15, memory=0.15, decay=4.88), 32
-    ),  # 0.0444 at 36
-    ("POT", "tiny", 0.2): Tuned(PotSettings(32, 0.5, 0.9, 1.25, 0.35), 12),
-    ("OTT-JAX", "tiny", 0.2): Tuned(
-        OttSettings(32, "adam", 0.03, "power", 0.85, 0.4, memory=0.2, decay=16), 12
-    ),
+        OttSettings(1024, "sgd", 0.11, "power", 0.757, 0.25, memory=0.15, decay=9.8), 24
+    ),  # 0.0496 at 24
+    ("POT", "tiny", 0.2): Tuned(PotSettings(32, 0.75, 0.9, 1.25, 0.35), 6),
+    ("OTT-JAX", "tiny", 0.2): Tuned(OttSettings(32, "adam", 0.05, "power", 1.1, 0.4, memory=0.2, decay=7), 8),
 }
