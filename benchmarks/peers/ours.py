@@ -19,6 +19,7 @@ def trajectory(case: Case, ladder: list[int], seed: int = 0) -> Iterator[Answer]
     began = time.perf_counter()
     problem = build_problem(torch.from_numpy(case.targets))
     run = solver.begin(problem, solver.Settings(1.0, ladder[-1], seed, None, False, None))
+    solver.warm_up(run)
     seconds = time.perf_counter() - began
     for goal in ladder:
         began = time.perf_counter()
