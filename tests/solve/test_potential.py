@@ -138,3 +138,8 @@ def test_ott_sends_noise_to_the_same_targets(potential: brenier.Potential, cost:
     matrix = np.asarray(kind.all_pairs(jax.numpy.asarray(NOISE), jax.numpy.asarray(potential.targets)))
     winners = (potential.dual_g(cost).numpy() - matrix).argmax(axis=1)
     assert (winners == potential.assign(NOISE).numpy()).mean() > 0.99  # JAX computes in float32
+
+
+def test_a_wrong_dual_is_called_g(potential: brenier.Potential) -> None:
+    with pytest.raises(InputError, match=r"^g: expected shape"):
+        brenier.Potential.from_dual_g(torch.zeros(3), potential.targets)

@@ -94,7 +94,7 @@ class Potential:
     ) -> Potential:
         """The potential of a dual found by POT or OTT; the inverse of dual_g."""
         matrix = checks.as_matrix(targets, "targets", dtypes=ACCEPTED)
-        dual = checks.heights(g, len(matrix), matrix.device)
+        dual = checks.heights(g, len(matrix), matrix.device, "g")
         squares = squared_norms(matrix)
         heights = {
             "sqeuclidean": (dual - squares) / 2,
