@@ -18,6 +18,9 @@ class PairingStatus(Enum):
     WITHIN_GAP = "within the gap asked for, proved by the dual bound; a better permutation may exist"
     UNPROVED = "all rows are matched, but rounding leaves a larger gap than asked for: rescale the scores"
 
+    def __str__(self) -> str:
+        return self.value
+
 
 @dataclass(frozen=True)
 class Pairing:
