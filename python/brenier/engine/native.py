@@ -33,6 +33,31 @@ class Body:
     targets: int
 
 
+@dataclass(frozen=True)
+class Int8Body:
+    """One instruction set's int8 verbs, and the panels they want."""
+
+    index: int
+    name: str
+    runs_here: bool
+    fast: bool
+    rows: int
+    targets: int
+
+
+INT8_BODIES = {  # which int8 bodies go with which float32 body, so that masking one masks the other
+    "avx512": ("avx512vnni", "avx512vlvnni", "portable"),
+    "avx2": ("avxvnni", "portable"),
+    "portable": ("portable",),
+}
+
+
+def int8_bodies(body: str) -> list[Int8Body]:
+    """Those that run here beside a float32 body of that name, fastest first."""
+    table = [Int8Body(index, *row) for index, row in enumerate(core().int8_bodies())]
+    return [row for row in table if row.runs_here and row.name in INT8_BODIES.get(body, ())]
+
+
 def choose_body() -> Body:
     """The fastest body this processor runs, or the one that BRENIER_CPU_BODY names.
 

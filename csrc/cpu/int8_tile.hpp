@@ -1,0 +1,49 @@
+// The int8 register tile: integer scores of V::rows x V::targets pairs, compared with one bar per row.
+//
+//     sums[r][i] = start[r][i] + sum over steps and 4 bytes of q[r] (p[i] + 128)        modulo 2^32
+//
+// `start` is one row of targets for all rows (start_step 0) or one for each (start_step V::targets). Returns whether
+// any sum reaches its row's bar; only then are the sums stored. Nothing but a maximum and a compare follows the
+// products. Bytes per step: 4 (V::rows + V::targets), against 8 V::rows V::targets operations.
+#pragma once
+
+#include <cstdint>
+
+namespace brenier::cpu {
+namespace {
+
+template <int targets>
+inline uint32_t reached_bits(const int32_t* sums, int32_t bar) {
+    uint32_t bits = 0;
+    for (int i = 0; i < targets; ++i) bits |= uint32_t(sums[i] >= bar) << i;
+    return bits;
+}
+
+struct PortableTile {
+    static constexpr int rows = 4, targets = 8;
+
+    static bool score(const int32_t* row_words, const uint8_t* panel, int64_t steps, const int32_t* start,
+                      int64_t start_step, const int32_t* bars, int32_t* sums) {
+        uint32_t sum[rows][targets];
+        for (int r = 0; r < rows; ++r)
+            for (int i = 0; i < targets; ++i) sum[r][i] = uint32_t(start[r * start_step + i]);
+        const int8_t* q = reinterpret_cast<const int8_t*>(row_words);
+        for (int64_t step = 0; step < steps; ++step, q += 4 * rows, panel += 4 * targets)
+            for (int r = 0; r < rows; ++r)
+                for (int i = 0; i < targets; ++i)
+                    for (int b = 0; b < 4; ++b) sum[r][i] += uint32_t(int32_t(q[4 * r + b]) * panel[4 * i + b]);
+        bool reached = false;
+        for (int r = 0; r < rows; ++r)
+            for (int i = 0; i < targets; ++i) {
+                sums[r * targets + i] = int32_t(sum[r][i]);
+                reached |= sums[r * targets + i] >= bars[r];
+            }
+        return reached;
+    }
+
+    // Which of the sums of one row reach its bar.
+    static uint32_t reached(const int32_t* sums, int32_t bar) { return reached_bits<targets>(sums, bar); }
+};
+
+}  // namespace
+}  // namespace brenier::cpu

@@ -1,0 +1,118 @@
+"""Targets kept by the CPU engine between calls, in the panels of whichever filter needs them."""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from torch import Tensor
+
+from brenier.engine import int8, threads
+from brenier.engine.filters import FilterChoice, Work, choose_filter, forced_filter
+from brenier.engine.native import Body, Int8Body, address, core, int8_bodies, view_rows
+from brenier.errors import EngineError
+
+ELEMENTS_PER_PACK = 1 << 23
+
+
+@dataclass(frozen=True)
+class FloatTargets:
+    """Targets packed in float32 for one body."""
+
+    body: Body
+    source: Tensor  # (n, d), kept for the float64 scores
+    panels: np.ndarray  # float32, [panel][depth][target]
+    exponent: int
+    largest_norm: float
+
+    def view(self) -> Any:
+        count, depth = self.source.shape
+        return core().Targets(
+            count, view_rows(self.source, depth), address(self.panels), self.exponent, self.largest_norm
+        )
+
+
+@dataclass
+class PackedTargets:
+    """Targets of the CPU engine; ``source`` may be the caller's memory, which must then stay unchanged.
+
+    Panels are made when a filter first needs them and kept. ``measured`` holds, for each way of being exact, the
+    share of pairs that the int8 filter left to float64 in the last call: what the next choice goes by.
+    """
+
+    body: Body
+    source: Tensor  # (n, d)
+    measured: dict[str, float] = field(default_factory=dict)
+    _floats: FloatTargets | None = None
+    _int8: int8.Int8Targets | None = None
+    _int8_tried: bool = False
+    _lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
+
+    def floats(self) -> FloatTargets:
+        with self._lock:
+            if self._floats is None:
+                self._floats = pack_floats(self.source, self.body)
+            return self._floats
+
+    def int8(self) -> int8.Int8Targets | None:
+        """None where there is no int8 body, or the values are out of its range."""
+        with self._lock:
+            body = int8_body(self.body)
+            if not self._int8_tried and body is not None and 0 not in self.source.shape:
+                self._int8 = int8.pack_targets(self.source, body, self.body)
+            self._int8_tried = True
+            return self._int8
+
+    def choose(self, rows: int, exact: str) -> FilterChoice:
+        """The filter of a call with that many rows of noise."""
+        targets, depth = self.source.shape
+        runs = int8_body(self.body) is not None and 0 not in (rows, targets, depth)
+        packed = (("fp32",) if self._floats else ()) + (("int8",) if self._int8 else ())
+        runs = runs and not (self._int8_tried and self._int8 is None)
+        work = Work(rows, targets, depth, exact, runs, packed, self.measured.get(exact))
+        return choose_filter(work, forced_filter()[0])
+
+
+def int8_body(body: Body) -> Int8Body | None:
+    """The int8 body to use beside this float32 body: a fast one, or the one that BRENIER_CPU_FILTER names."""
+    name, asked = forced_filter()
+    rows = int8_bodies(body.name)
+    if asked is None:
+        return next((row for row in rows if row.fast or name == "int8"), None)
+    for row in rows:
+        if row.name == asked:
+            return row
+    raise EngineError(
+        "BRENIER_CPU_FILTER",
+        expected="int8:BODY, BODY one of " + ", ".join(row.name for row in rows),
+        got=f"int8:{asked}",
+    )
+
+
+def pack_floats(source: Tensor, body: Body) -> FloatTargets:
+    """Float32 panels, scaled by one power of two to at most 1."""
+    count, depth = source.shape
+    step = body.targets * max(1, ELEMENTS_PER_PACK // (body.targets * max(1, depth)))
+    tiles = [(lo, min(lo + step, count)) for lo in range(0, count, step)]
+
+    def largest(tile: tuple[int, int]) -> float:
+        lo, hi = tile
+        return float(core().largest(body.index, view_rows(source[lo:], depth), hi - lo))
+
+    exponent = exponent_to_one(max(threads.run(largest, tiles), default=0.0))
+    panels = np.empty(-(-count // body.targets) * body.targets * depth, dtype=np.float32)
+
+    def pack(tile: tuple[int, int]) -> float:
+        lo, hi = tile
+        rows = view_rows(source[lo:], depth)
+        return float(core().pack_targets(body.index, rows, hi - lo, exponent, address(panels[lo * depth :])))
+
+    norms = threads.run(pack, tiles)
+    return FloatTargets(body, source, panels, exponent, max(norms, default=0.0))
+
+
+def exponent_to_one(value: float) -> int:
+    """e such that value · 2^e lies in [0.5, 1); 0 for 0."""
+    return -int(np.frexp(value)[1])
