@@ -24,7 +24,8 @@ namespace brenier {
 namespace {  // compiled once per instruction set: never shared by the linker
 
 constexpr float lowest_bias = -0x1p30f;   // heights far below all others; every such sum still fits 32 bits
-constexpr float highest_bar = 0x1.fffffcp30f;
+// The target with the largest height scores at least -2^30, less the error: what is below is no winner.
+constexpr float lowest_bar = -0x1.fp30f, highest_bar = 0x1.fffffcp30f;
 constexpr float fixed_point_error = 0x1p-15f;  // of one coordinate, in its scale: 16 bits and float32 arithmetic
 
 inline float rounded_up(double value) { return float(value + __builtin_fabs(value) * 0x1p-21); }
@@ -35,22 +36,26 @@ inline float rounded_down(double value) {
     return lower > -0x1p126 ? float(lower < 0x1p126 ? lower : 0x1p126) : -__builtin_inff();
 }
 
-// What one panel of targets contributes to the error.
-struct PanelError {
-    float norm, residual, norm_above, fixed_point, slack, kappa;
+// What some panels of targets contribute to the error, the largest of each, in units of score.
+struct GroupError {
+    float scale = 0, norm = 0, residual = 0;  // s_y, s_y b, s_y a
+    float kappa, root, slack;
 
-    PanelError(const Targets8& targets, int64_t panel, float kappa_) : kappa(kappa_) {
-        const float root = __builtin_sqrtf(float(targets.exact.depth)) * 1.000001f;
-        norm = targets.norms[panel], residual = targets.residuals[panel];
-        norm_above = norm + 0.5f * root;
-        fixed_point = fixed_point_error * root;
-        slack = targets.slack;
+    GroupError(const Targets8& targets, int64_t first, int64_t end, float kappa_)
+        : kappa(kappa_), root(__builtin_sqrtf(float(targets.exact.depth)) * 1.000001f), slack(targets.slack) {
+        for (int64_t panel = first; panel < end; ++panel) {
+            const float own = targets.scales[panel];
+            scale = own > scale ? own : scale;
+            norm = own * targets.norms[panel] > norm ? own * targets.norms[panel] : norm;
+            residual = own * targets.residuals[panel] > residual ? own * targets.residuals[panel] : residual;
+        }
     }
-    // Of a row with this norm and residual, in units of s_x s_y; the factor covers this function's own rounding.
+    // Of a row with norm A and residual D, in units of s_x; the factor covers this function's own rounding.
     float of(float row_norm, float row_residual) const {
         const float certain = row_norm * residual + row_residual * (norm + residual);
-        const float likely = kappa * __builtin_sqrtf(row_norm * row_norm + norm_above * norm_above) +
-                             fixed_point * (row_norm + norm_above) + slack * row_norm * norm;
+        const float spread = scale * row_norm, norm_above = norm + 0.5f * root * scale;
+        const float likely = kappa * __builtin_sqrtf(spread * spread + norm_above * norm_above) +
+                             fixed_point_error * root * (spread + norm_above) + slack * row_norm * norm;
         return (certain < likely ? certain : likely) * 1.00001f;
     }
 };

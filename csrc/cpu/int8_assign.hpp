@@ -32,14 +32,18 @@ class AssignSink8 {
         const int64_t valid = smaller(Tile::targets, end - target);
         for (int r = 0; r < Tile::rows; ++r) {
             const int64_t row = panel * Tile::rows + r;
-            uint32_t reached = Tile::reached(sums + r * Tile::targets, bars.bar[r]) & uint32_t((uint64_t(1) << valid) - 1);
+            const int32_t* sum = sums + r * Tile::targets;
+            uint32_t reached = Tile::reached(sum, bars.bar[r]) & uint32_t((uint64_t(1) << valid) - 1);
             if (!reached || row >= rows_.count) continue;
             counts_.passed += __builtin_popcount(reached);
-            lead(row, target, reached, scale, rows_.offset[panel * RowBlock8<Tile>::slots + r], sums + r * Tile::targets);
+            const int64_t slot = panel * RowBlock8<Tile>::slots + r;
+            const float offset = rows_.offset[slot], error = rows_.error[slot];
+            if (lead(row, target, reached, scale, offset, sum))
+                reached &= Tile::reached(sum, Bars<Tile>::integer((bar(row) - error) / scale - offset));
             while (reached) {
                 const int i = take_lowest(reached);
-                const float most = (float(sums[r * Tile::targets + i]) + bars.above[r]) * scale;
-                push(row, target + i, most + __builtin_fabsf(most) * 0x1p-20f);
+                const float most = (float(sum[i]) + offset) * scale;
+                push(row, target + i, most + error + __builtin_fabsf(most) * 0x1p-20f);
             }
         }
     }
@@ -68,18 +72,19 @@ class AssignSink8 {
     }
 
     // Scores the largest of those reached if it leads, and takes it out.
-    void lead(int64_t row, int64_t target, uint32_t& reached, float scale, float offset, const int32_t* sums) {
+    bool lead(int64_t row, int64_t target, uint32_t& reached, float scale, float offset, const int32_t* sums) {
         int best = __builtin_ctz(reached);
         for (uint32_t rest = reached; rest;) {
             const int i = take_lowest(rest);
             best = sums[i] > sums[best] ? i : best;
         }
         const float score = (float(sums[best]) + offset) * scale;
-        if (score <= lead_[row]) return;
+        if (score <= lead_[row]) return false;
         lead_[row] = score;
         reached &= ~(uint32_t(1) << best);
         score_exactly(row, target + best);
         raise_bar(row);
+        return true;
     }
 
     void score_exactly(int64_t row, int64_t target) {

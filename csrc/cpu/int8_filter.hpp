@@ -14,10 +14,11 @@
 namespace brenier::cpu {
 namespace {
 
-constexpr int64_t depth_chunk8 = 4096;       // bytes of one target in a tile: 128 KB of targets, 48 KB of rows
+constexpr int64_t depth_chunk8 = 1024;         // bytes of one target in a tile: 32 KB of targets stay in L1
 constexpr int64_t block_bytes8 = 384 << 10;  // of packed rows
-constexpr int64_t most_rows8 = 768;
+constexpr int64_t most_rows8 = 768, deep_rows8 = 192;
 constexpr int64_t panels_per_block8 = 8;
+constexpr int64_t panels_per_group8 = 16;  // of targets that share one error bound per row
 
 // Rows of one block. Slots pad each panel to a power of two, for whole vectors.
 template <class Tile>
@@ -28,19 +29,25 @@ struct RowBlock8 {
     bool deep;                       // sum q p alone fits 32 bits, its offset of 128 sum q does not
     Scratch<float> bar;              // per slot: lower bound of the best score, in units of s_x
     Scratch<float> norm, residual, offset;
+    Scratch<float> error;            // against the current group of targets, in units of s_x
 
     RowBlock8(const Noise8& all, int64_t first_row, int64_t rows, int64_t depth)
         : noise(all), first(first_row), count(rows), panels(ceil_div(rows, Tile::rows)), steps(ceil_div(depth, 4)),
           deep(depth > depth_chunk8), bar(panels * slots), norm(panels * slots), residual(panels * slots),
-          offset(panels * slots) {
+          offset(panels * slots), error(panels * slots) {
         for (int64_t s = 0; s < panels * slots; ++s)
-            bar[s] = never, norm[s] = residual[s] = offset[s] = 0;
+            bar[s] = never, norm[s] = residual[s] = offset[s] = error[s] = 0;
         for (int64_t j = 0; j < count; ++j) {
             const int64_t s = slot(j), place = first + j;
             const double own = all.offsets[place] - (deep ? 0.0 : 128.0 * all.totals[place]);
             norm[s] = all.norms[place], residual[s] = all.residuals[place];
             offset[s] = rounded_up(own + 2 + __builtin_fabs(own) * 0x1p-21);
         }
+    }
+    void set_errors(const GroupError& group) {
+        const float *norms = norm.get(), *residuals = residual.get();
+        float* errors = error.get();
+        for (int64_t s = 0; s < panels * slots; ++s) errors[s] = group.of(norms[s], residuals[s]);
     }
     static int64_t slot(int64_t row) { return row / Tile::rows * slots + row % Tile::rows; }
     const int32_t* words(int64_t panel) const { return noise.panels + (first / Tile::rows + panel) * Tile::rows * steps; }
@@ -53,19 +60,16 @@ template <class Tile>
 struct Bars {
     static constexpr int slots = RowBlock8<Tile>::slots;
     alignas(64) int32_t bar[slots];
-    alignas(64) float above[slots];  // what makes a sum of the row an upper bound: error and offset
 
-    Bars(const RowBlock8<Tile>& rows, int64_t panel, const PanelError& error, float inverse_scale) {
-        const float* best = const_cast<RowBlock8<Tile>&>(rows).bar.get() + panel * slots;
-        const float* norm = const_cast<RowBlock8<Tile>&>(rows).norm.get() + panel * slots;
-        const float* residual = const_cast<RowBlock8<Tile>&>(rows).residual.get() + panel * slots;
-        const float* offset = const_cast<RowBlock8<Tile>&>(rows).offset.get() + panel * slots;
-        for (int s = 0; s < slots; ++s) {
-            above[s] = error.of(norm[s], residual[s]) + offset[s];
-            const float exact = best[s] * inverse_scale - above[s];
-            const float low = exact > -0x1.fp30f ? exact : -0x1p31f;
-            bar[s] = int32_t(low < highest_bar ? low : highest_bar) - (exact > -0x1.fp30f);
-        }
+    Bars(RowBlock8<Tile>& rows, int64_t panel, float inverse_scale) {
+        const float *best = rows.bar.get() + panel * slots, *error = rows.error.get() + panel * slots;
+        const float* offset = rows.offset.get() + panel * slots;
+        for (int s = 0; s < slots; ++s) bar[s] = integer((best[s] - error[s]) * inverse_scale - offset[s]);
+    }
+    // Rounded down; far below everything where the bar is.
+    static int32_t integer(float exact) {
+        const float low = exact > lowest_bar ? exact : lowest_bar;
+        return int32_t(low < highest_bar ? low : highest_bar) - 1;
     }
 };
 
@@ -87,9 +91,15 @@ class Filter8 {
 
     // Stops early when the sink gives up.
     void run(Range range) {
-        const int64_t step = Tile::targets * (rows_.deep ? panels_per_block8 : 1);
-        for (int64_t lo = range.lo; lo < range.hi && !sink_.given_up(); lo += step)
-            rows_.deep ? deep_block(lo, smaller(lo + step, range.hi), range.hi) : shallow_panel(lo, range.hi);
+        const int64_t step = Tile::targets * (rows_.deep ? panels_per_block8 : panels_per_group8);
+        for (int64_t lo = range.lo; lo < range.hi && !sink_.given_up(); lo += step) {
+            const int64_t hi = smaller(lo + step, range.hi);
+            rows_.set_errors(GroupError(targets_, lo / Tile::targets, ceil_div(hi, Tile::targets), kappa_));
+            if (rows_.deep)
+                deep_block(lo, hi, range.hi);
+            else
+                for (int64_t at = lo; at < hi && !sink_.given_up(); at += Tile::targets) shallow_panel(at, range.hi);
+        }
     }
 
   private:
@@ -99,13 +109,11 @@ class Filter8 {
     const float* bias(int64_t lo) const { return heights_.bias + lo; }
 
     void shallow_panel(int64_t lo, int64_t end) {
-        const int64_t t = lo / Tile::targets;
-        const PanelError error(targets_, t, kappa_);
-        const float scale = targets_.scales[t], inverse = 1 / scale;
+        const float scale = targets_.scales[lo / Tile::targets], inverse = 1 / scale;
         alignas(64) int32_t start[Tile::targets];
         for (int64_t p = 0; p < rows_.panels; ++p) {
             start_sums<Tile>(bias(lo), targets_.dither_sums + lo, 1 / rows_.scale(p), start);
-            const Bars<Tile> bars(rows_, p, error, inverse);
+            const Bars<Tile> bars(rows_, p, inverse);
             if (__builtin_expect(Tile::score(rows_.words(p), panel(lo), rows_.steps, start, 0, bars.bar, sums_.get()), 0))
                 sink_.offer(p, lo, end, scale, bars, sums_.get());
         }
@@ -122,7 +130,7 @@ class Filter8 {
 
     void deep_tile(int64_t p, int64_t at, int64_t end, int64_t k, int64_t steps, int32_t* sums) {
         if (k == 0) start_deep(p, at, sums);
-        const int64_t t = at / Tile::targets;
+        const float scale = targets_.scales[at / Tile::targets];
         const int32_t* words = rows_.words(p) + k * Tile::rows;
         const uint8_t* bytes = panel(at) + k * 4 * Tile::targets;
         if (k + steps < rows_.steps) {
@@ -131,9 +139,9 @@ class Filter8 {
             Tile::score(words, bytes, steps, sums, Tile::targets, always, sums);
             return;
         }
-        const Bars<Tile> bars(rows_, p, PanelError(targets_, t, kappa_), 1 / targets_.scales[t]);
+        const Bars<Tile> bars(rows_, p, 1 / scale);
         if (Tile::score(words, bytes, steps, sums, Tile::targets, bars.bar, sums))
-            sink_.offer(p, at, end, targets_.scales[t], bars, sums);
+            sink_.offer(p, at, end, scale, bars, sums);
     }
 
     void start_deep(int64_t p, int64_t at, int32_t* sums) {
@@ -159,7 +167,7 @@ class Filter8 {
 template <class Tile>
 int64_t rows_per_block8(int64_t depth) {
     const int64_t bytes = smaller(depth, depth_chunk8) + 1;
-    const int64_t rows = smaller(most_rows8, block_bytes8 / bytes);
+    const int64_t rows = depth > depth_chunk8 ? deep_rows8 : smaller(most_rows8, block_bytes8 / bytes);
     return (rows / Tile::rows > 2 ? rows / Tile::rows : 2) * Tile::rows;
 }
 

@@ -38,10 +38,14 @@ inline float centred(const T* row, const float* centre, int64_t k) {
 }
 
 template <class T>
-void quantize_strip(const T* row, const float* centre, const uint16_t* dither, const uint16_t* other, int64_t count,
-                    float multiplier, int8_t* out, Quantized& sums) {
-    float values[strip8] = {};
-    for (int64_t k = 0; k < count; ++k) values[k] = centred(row, centre, k);
+inline __attribute__((always_inline)) void quantize_strip(const T* row, const float* centre, const uint16_t* dither,
+                                                          const uint16_t* other, int64_t count, float multiplier,
+                                                          int8_t* out, Quantized& sums) {
+    float values[strip8];
+    if (centre)
+        for (int64_t k = 0; k < count; ++k) values[k] = to_float(row[k]) - centre[k];
+    else
+        for (int64_t k = 0; k < count; ++k) values[k] = to_float(row[k]);
     int32_t total = 0, cross = 0, squares = 0, rests = 0;
     for (int64_t k = 0; k < count; ++k) {
         const int32_t fixed = int32_t(values[k] * multiplier), moved = fixed + int32_t(dither[k]);
@@ -64,8 +68,12 @@ Quantized quantize_row(const Source8& source, int64_t row, float multiplier, uin
         for (int64_t k = 0; k < source.matrix.depth; k += strip8) {
             const int64_t count = smaller(strip8, source.matrix.depth - k);
             alignas(64) int8_t q[strip8] = {};
-            quantize_strip(values + k, source.centre ? source.centre + k : nullptr, source.dither + k,
-                           source.other + k, count, multiplier, q, sums);
+            const float* centre = source.centre ? source.centre + k : nullptr;
+            const uint16_t *dither = source.dither + k, *other = source.other + k;
+            if (count == strip8)  // known at compile time, hence vectorised
+                quantize_strip(values + k, centre, dither, other, strip8, multiplier, q, sums);
+            else
+                quantize_strip(values + k, centre, dither, other, count, multiplier, q, sums);
             for (int64_t b = 0; b < count; b += 4) {
                 uint32_t word;
                 __builtin_memcpy(&word, q + b, sizeof word);
@@ -78,12 +86,15 @@ Quantized quantize_row(const Source8& source, int64_t row, float multiplier, uin
 
 inline float largest_centred(const Source8& source, int64_t row) {
     return with_row(source.matrix, row, [&](const auto* values) {
-        float largest = 0;
+        uint32_t largest = 0;  // bits of magnitudes are ordered like them, and integers vectorise
         for (int64_t k = 0; k < source.matrix.depth; ++k) {
-            const float magnitude = __builtin_fabsf(centred(values, source.centre, k));
-            largest = magnitude > largest ? magnitude : largest;
+            const float value = centred(values, source.centre, k);
+            uint32_t bits;
+            __builtin_memcpy(&bits, &value, sizeof bits);
+            bits &= 0x7fffffffu;
+            largest = bits > largest ? bits : largest;
         }
-        return largest;
+        return from_bits(largest);
     });
 }
 
