@@ -28,7 +28,7 @@ inline py::list bodies() {
     py::list rows;
     for (int32_t index = 0; cpu::int8_body(index); ++index) {
         const cpu::Int8Body& row = body(index);
-        rows.append(py::make_tuple(row.name, row.runs_here(), row.fast, row.rows, row.targets));
+        rows.append(py::make_tuple(row.name, row.runs_here(), row.bits, row.fast, row.rows, row.targets));
     }
     return rows;
 }
@@ -66,9 +66,9 @@ inline void bind_views(py::module_& module) {
 inline void bind_verbs(py::module_& module) {
     module.def(
         "pack_targets8",
-        [](int32_t index, const Source8& source, int64_t count, double slack, Address panels, Address scales,
+        [](int32_t index, const Source8& source, int64_t count, int32_t top, double slack, Address panels, Address scales,
            Address norms, Address residuals, Address dither_sums) {
-            return body(index).pack_targets(source, count, slack,
+            return body(index).pack_targets(source, count, top, slack,
                                             {at<uint8_t>(panels), at<float>(scales), at<float>(norms),
                                              at<float>(residuals), at<float>(dither_sums)});
         },
@@ -82,9 +82,9 @@ inline void bind_verbs(py::module_& module) {
     module.def(
         "pack_noise8",
         [](int32_t index, const Source8& source, int64_t rows, Address order, Address largest, double dithers,
-           double slack, Address panels, Address scales, Address norms, Address residuals, Address offsets,
+           int32_t top, double slack, Address panels, Address scales, Address norms, Address residuals, Address offsets,
            Address totals) {
-            return body(index).pack_noise(source, rows, at<int64_t>(order), at<float>(largest), dithers, slack,
+            return body(index).pack_noise(source, rows, at<int64_t>(order), at<float>(largest), dithers, top, slack,
                                           {at<int32_t>(panels), at<float>(scales), at<float>(norms),
                                            at<float>(residuals), at<double>(offsets), at<int32_t>(totals)});
         },
@@ -114,14 +114,14 @@ inline void bind_calibration(py::module_& module) {
         "calibrate8",
         [](int32_t index, int64_t repeats) {
             body(index).calibrate(repeats);
-            return repeats * 256 * body(index).rows * body(index).targets;
+            return repeats * (2048 / body(index).bits) * body(index).rows * body(index).targets;
         },
         Unlocked());
 }
 
 inline void register_int8(py::module_& module) {
     module.def("int8_bodies", &bodies,
-               "Rows (name, runs here, fast, noise rows per panel, targets per panel), fastest first.");
+               "Rows (name, runs here, bits, fast, noise rows per panel, targets per panel), fastest first.");
     bind_views(module);
     bind_verbs(module);
     bind_calibration(module);

@@ -26,7 +26,9 @@ namespace {  // compiled once per instruction set: never shared by the linker
 constexpr float lowest_bias = -0x1p30f;   // heights far below all others; every such sum still fits 32 bits
 // The target with the largest height scores at least -2^30, less the error: what is below is no winner.
 constexpr float lowest_bar = -0x1.fp30f, highest_bar = 0x1.fffffcp30f;
-constexpr float fixed_point_error = 0x1p-15f;  // of one coordinate, in its scale: 16 bits and float32 arithmetic
+
+// Of one coordinate, in its scale: two units of the last of `fraction` bits, for truncation and float32 arithmetic.
+constexpr float fixed_point_error(int fraction) { return 2.0f / float(1 << fraction); }
 
 inline float rounded_up(double value) { return float(value + __builtin_fabs(value) * 0x1p-21); }
 
@@ -39,10 +41,11 @@ inline float rounded_down(double value) {
 // What some panels of targets contribute to the error, the largest of each, in units of score.
 struct GroupError {
     float scale = 0, norm = 0, residual = 0;  // s_y, s_y b, s_y a
-    float kappa, root, slack;
+    float kappa, root, fixed_point, slack;
 
-    GroupError(const Targets8& targets, int64_t first, int64_t end, float kappa_)
-        : kappa(kappa_), root(__builtin_sqrtf(float(targets.exact.depth)) * 1.000001f), slack(targets.slack) {
+    GroupError(const Targets8& targets, int64_t first, int64_t end, float kappa_, int fraction)
+        : kappa(kappa_), root(__builtin_sqrtf(float(targets.exact.depth)) * 1.000001f),
+          fixed_point(fixed_point_error(fraction) * root), slack(targets.slack) {
         for (int64_t panel = first; panel < end; ++panel) {
             const float own = targets.scales[panel];
             scale = own > scale ? own : scale;
@@ -55,7 +58,7 @@ struct GroupError {
         const float certain = row_norm * residual + row_residual * (norm + residual);
         const float spread = scale * row_norm, norm_above = norm + 0.5f * root * scale;
         const float likely = kappa * __builtin_sqrtf(spread * spread + norm_above * norm_above) +
-                             fixed_point_error * root * (spread + norm_above) + slack * row_norm * norm;
+                             fixed_point * (spread + norm_above) + slack * row_norm * norm;
         return (certain < likely ? certain : likely) * 1.00001f;
     }
 };

@@ -40,6 +40,7 @@ struct Avx512 {
 
 const Body avx512_body = make_body<Avx512>("avx512", has_avx512);
 const Int8Body avx512_vnni_body = make_int8_body<Avx512, Vnni512Tile>("avx512vnni", has_avx512_vnni, true);
+const Int8Body avx512_vnni16_body = make_int8_body<Avx512, Vnni512Tile16>("avx512vnni", has_avx512_vnni, true);
 
 }  // namespace brenier::cpu
 #endif

@@ -22,7 +22,7 @@ float calibrate(int64_t repeats) {
 
 template <class Tile>
 int32_t calibrate8(int64_t repeats) {
-    constexpr int64_t steps = calibration_depth / 4;
+    constexpr int64_t steps = calibration_depth / 4;  // of 4 bytes: of int16, half as many values
     Scratch<int32_t> rows(Tile::rows * steps), start(Tile::targets), bars(Tile::rows), sums(Tile::rows * Tile::targets);
     Scratch<uint8_t> panel(Tile::targets * calibration_depth);
     for (int64_t k = 0; k < Tile::rows * steps; ++k) rows[k] = 0;

@@ -22,11 +22,12 @@ bool has_avx_vnni() {
     return has_avx2() && __get_cpuid_count(7, 1, &a, &b, &c, &d) && (a >> 4 & 1);
 }
 static const Body* const table[] = {&avx512_body, &avx2_body, &portable_body};
-static const Int8Body* const int8_table[] = {&avx512_vnni_body, &avx_vnni_body, &avx512vl_vnni_body,
-                                             &portable_int8_body};
+static const Int8Body* const int8_table[] = {&avx512_vnni_body,     &avx512_vnni16_body, &avx_vnni_body,
+                                             &avx_vnni16_body,      &avx512vl_vnni_body, &avx512vl_vnni16_body,
+                                             &portable_int8_body,   &portable_int16_body};
 #else
 static const Body* const table[] = {&portable_body};
-static const Int8Body* const int8_table[] = {&portable_int8_body};
+static const Int8Body* const int8_table[] = {&portable_int8_body, &portable_int16_body};
 #endif
 
 const Body* body(int32_t index) {

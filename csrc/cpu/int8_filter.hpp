@@ -1,7 +1,7 @@
 // The int8 pass of assign and candidates: integer scores of every pair of a range, in registers, against one bar per
 // row; a sink gets the few tiles in which a bar is reached.
 //
-//     block of rows (in L2)  x  one panel of targets, or eight of them where depth > depth_chunk8
+//     block of rows (in L2)  x  one panel of targets, or eight of them where a target is longer than 1 KB
 //       for each chunk of depth, each panel of targets, each panel of rows: one integer tile
 //
 // Per tile, before the products: the heights in the units s_x s_y of this pair of panels, rounded up, and the bars,
@@ -10,11 +10,12 @@
 
 #include "core/int8_bound.hpp"
 #include "cpu/filter.hpp"
+#include "cpu/int8_pack.hpp"
 
 namespace brenier::cpu {
 namespace {
 
-constexpr int64_t depth_chunk8 = 1024;         // bytes of one target in a tile: 32 KB of targets stay in L1
+constexpr int64_t chunk_steps8 = 256;          // 1 KB of each target in a tile: 32 KB of targets stay in L1
 constexpr int64_t block_bytes8 = 384 << 10;  // of packed rows
 constexpr int64_t most_rows8 = 768, deep_rows8 = 192;
 constexpr int64_t panels_per_block8 = 8;
@@ -24,22 +25,23 @@ constexpr int64_t panels_per_group8 = 16;  // of targets that share one error bo
 template <class Tile>
 struct RowBlock8 {
     static constexpr int slots = Tile::rows > 8 ? 16 : Tile::rows > 4 ? 8 : 4;
+    static constexpr int32_t shift = Width<Tile::bytes>::offset;
     const Noise8& noise;
     int64_t first, count, panels, steps;
-    bool deep;                       // sum q p alone fits 32 bits, its offset of 128 sum q does not
+    bool deep;                       // sum q p alone fits 32 bits, its offset of 128 sum q may not
     Scratch<float> bar;              // per slot: lower bound of the best score, in units of s_x
     Scratch<float> norm, residual, offset;
     Scratch<float> error;            // against the current group of targets, in units of s_x
 
     RowBlock8(const Noise8& all, int64_t first_row, int64_t rows, int64_t depth)
-        : noise(all), first(first_row), count(rows), panels(ceil_div(rows, Tile::rows)), steps(ceil_div(depth, 4)),
-          deep(depth > depth_chunk8), bar(panels * slots), norm(panels * slots), residual(panels * slots),
+        : noise(all), first(first_row), count(rows), panels(ceil_div(rows, Tile::rows)), steps(steps_of<Tile>(depth)),
+          deep(steps > chunk_steps8), bar(panels * slots), norm(panels * slots), residual(panels * slots),
           offset(panels * slots), error(panels * slots) {
         for (int64_t s = 0; s < panels * slots; ++s)
             bar[s] = never, norm[s] = residual[s] = offset[s] = error[s] = 0;
         for (int64_t j = 0; j < count; ++j) {
             const int64_t s = slot(j), place = first + j;
-            const double own = all.offsets[place] - (deep ? 0.0 : 128.0 * all.totals[place]);
+            const double own = all.offsets[place] - (deep ? 0.0 : double(shift) * all.totals[place]);
             norm[s] = all.norms[place], residual[s] = all.residuals[place];
             offset[s] = rounded_up(own + 2 + __builtin_fabs(own) * 0x1p-21);
         }
@@ -94,7 +96,8 @@ class Filter8 {
         const int64_t step = Tile::targets * (rows_.deep ? panels_per_block8 : panels_per_group8);
         for (int64_t lo = range.lo; lo < range.hi && !sink_.given_up(); lo += step) {
             const int64_t hi = smaller(lo + step, range.hi);
-            rows_.set_errors(GroupError(targets_, lo / Tile::targets, ceil_div(hi, Tile::targets), kappa_));
+            rows_.set_errors(GroupError(targets_, lo / Tile::targets, ceil_div(hi, Tile::targets), kappa_,
+                                        Width<Tile::bytes>::fraction));
             if (rows_.deep)
                 deep_block(lo, hi, range.hi);
             else
@@ -121,7 +124,7 @@ class Filter8 {
 
     // Chunks of depth over a block of targets; the sums wait in memory between chunks.
     void deep_block(int64_t lo, int64_t hi, int64_t end) {
-        constexpr int64_t steps = depth_chunk8 / 4;
+        constexpr int64_t steps = chunk_steps8;
         for (int64_t k = 0; k < rows_.steps; k += steps)
             for (int64_t at = lo; at < hi; at += Tile::targets)
                 for (int64_t p = 0; p < rows_.panels; ++p)
@@ -149,7 +152,7 @@ class Filter8 {
         start_sums<Tile>(bias(at), targets_.dither_sums + at, 1 / rows_.scale(p), start);
         for (int r = 0; r < Tile::rows; ++r) {
             const int64_t row = p * Tile::rows + r;
-            const uint32_t own = row < rows_.count ? 128u * uint32_t(rows_.noise.totals[rows_.first + row]) : 0;
+            const uint32_t own = row < rows_.count ? uint32_t(rows_.shift) * uint32_t(rows_.noise.totals[rows_.first + row]) : 0;
             for (int i = 0; i < Tile::targets; ++i)
                 sums[r * Tile::targets + i] = int32_t(uint32_t(start[i]) - own);
         }
@@ -166,8 +169,8 @@ class Filter8 {
 // Rows per block: whole panels that fit the second-level cache.
 template <class Tile>
 int64_t rows_per_block8(int64_t depth) {
-    const int64_t bytes = smaller(depth, depth_chunk8) + 1;
-    const int64_t rows = depth > depth_chunk8 ? deep_rows8 : smaller(most_rows8, block_bytes8 / bytes);
+    const int64_t steps = steps_of<Tile>(depth);
+    const int64_t rows = steps > chunk_steps8 ? deep_rows8 : smaller(most_rows8, block_bytes8 / (4 * steps));
     return (rows / Tile::rows > 2 ? rows / Tile::rows : 2) * Tile::rows;
 }
 

@@ -14,6 +14,7 @@ template <class V, class Tile>
 constexpr Int8Body make_int8_body(const char* name, bool (*runs_here)(), bool fast) {
     return Int8Body{name,
                     runs_here,
+                    8 * Tile::bytes,
                     fast,
                     Tile::rows,
                     Tile::targets,

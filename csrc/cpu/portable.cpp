@@ -45,6 +45,7 @@ bool anywhere() { return true; }
 }  // namespace
 
 const Body portable_body = make_body<Portable>("portable", anywhere);
-const Int8Body portable_int8_body = make_int8_body<Portable, PortableTile>("portable", anywhere, false);
+const Int8Body portable_int8_body = make_int8_body<Portable, PortableTile<1>>("portable", anywhere, false);
+const Int8Body portable_int16_body = make_int8_body<Portable, PortableTile<2>>("portable", anywhere, false);
 
 }  // namespace brenier::cpu

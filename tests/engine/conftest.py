@@ -18,19 +18,28 @@ def use_body(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("BRENIER_CPU_FILTER", "fp32")
 
 
-def use_int8(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Forces the int8 filter by one of its bodies, or skips where the processor lacks it."""
-    if name not in [row[0] for row in core().int8_bodies() if row[1]]:
-        pytest.skip(f"this processor does not run the int8 body {name}")
-    beside = next(body for body, names in INT8_BODIES.items() if name in names)
-    monkeypatch.setenv("BRENIER_CPU_BODY", "portable" if name == "portable" else beside)
-    monkeypatch.setenv("BRENIER_CPU_FILTER", f"int8:{name}")
+INTEGER_FILTERS = (
+    "int8:avx512vnni",
+    "int8:avx512vlvnni",
+    "int8:avxvnni",
+    "int8:portable",
+    "int16:avx512vnni",
+    "int16:avx512vlvnni",
+    "int16:avxvnni",
+    "int16:portable",
+)
 
 
-@pytest.fixture(params=("avx512vnni", "avx512vlvnni", "avxvnni", "portable"))
-def int8_body(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
-    use_int8(request.param, monkeypatch)
-    return str(request.param)
+@pytest.fixture(params=INTEGER_FILTERS)
+def integers(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Forces one integer filter by one body, or skips where the processor lacks it; the filter's name."""
+    name, _, body = request.param.partition(":")
+    if body not in [row[0] for row in core().int8_bodies() if row[1]]:
+        pytest.skip(f"this processor does not run the integer body {body}")
+    beside = next(beside for beside, names in INT8_BODIES.items() if body in names)
+    monkeypatch.setenv("BRENIER_CPU_BODY", "portable" if body == "portable" else beside)
+    monkeypatch.setenv("BRENIER_CPU_FILTER", request.param)
+    return name
 
 
 @pytest.fixture(params=BODIES)

@@ -82,15 +82,14 @@ class CpuEngine:
         masked = " (BRENIER_CPU_BODY)" if os.environ.get("BRENIER_CPU_BODY") else ""
         body = choose_body()
         fast = [each.name for each in int8_bodies(body.name) if each.fast]
-        filters = f"int8 by {fast[0]}" if fast else "no int8"
+        filters = f"int8 and int16 by {fast[0]}" if fast else "no integer filter"
         return f"body {body.name}{masked}, {filters}, {threads.thread_count()} threads"
 
     def prepare(self, y: Tensor) -> PackedTargets:
         """Targets packed for the filter that a large call would get; for others when first needed."""
         packed = PackedTargets(choose_body(), with_contiguous_rows(y))
-        if packed.choose(LARGE_CALL, "certified").name == "int8":
-            packed.int8()
-        else:
+        chosen = packed.choose(LARGE_CALL, "certified").name
+        if chosen == "fp32" or packed.integers(chosen) is None:
             packed.floats()
         return packed
 
@@ -102,8 +101,9 @@ class CpuEngine:
         scores = np.full(len(x), -np.inf)
         if len(x) and bool((h > -torch.inf).any()):
             rest = [(0, len(x))]
-            if y.choose(len(x), exact).name == "int8":
-                rest = assign_int8(x, y, h, exact, winners, scores)
+            chosen = y.choose(len(x), exact).name
+            if chosen != "fp32":
+                rest = assign_integers(chosen, x, y, h, exact, winners, scores)
             for lo, hi in rest:
                 winners[lo:hi], scores[lo:hi] = assign_floats(x[lo:hi], y, h)
         return torch.from_numpy(winners), torch.from_numpy(scores)
@@ -138,11 +138,11 @@ def assign_floats(x: Tensor, y: PackedTargets, h: Tensor) -> tuple[np.ndarray, n
     return np.concatenate([part[0] for part in merged]), np.concatenate([part[1] for part in merged])
 
 
-def assign_int8(
-    x: Tensor, y: PackedTargets, h: Tensor, exact: str, winners: np.ndarray, scores: np.ndarray
+def assign_integers(
+    name: str, x: Tensor, y: PackedTargets, h: Tensor, exact: str, winners: np.ndarray, scores: np.ndarray
 ) -> list[tuple[int, int]]:
-    """assign through the int8 filter; returns the ranges of rows for which its bounds were too loose."""
-    packed = y.int8()
+    """assign through an integer filter; returns the ranges of rows for which its bounds were too loose."""
+    packed = y.integers(name)
     if packed is None:
         return [(0, len(x))]
     heights = int8.scale_heights(h, packed)
@@ -165,7 +165,7 @@ def assign_int8(
         else:
             rows = slice(*block[0].rows)
             winners[rows], scores[rows] = merge_winners(found)
-    y.measured[exact] = 1.0 if tally.loose else tally.share
+    y.measured[name, exact] = 1.0 if tally.loose else tally.share
     return rest
 
 

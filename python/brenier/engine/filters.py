@@ -7,28 +7,32 @@ from dataclasses import dataclass
 
 from brenier.errors import EngineError
 
-FILTERS = ("fp32", "int8")
+FILTERS = ("fp32", "int16", "int8")
 
 # Relative costs, in multiply-adds of the float32 tile (benchmarks/assign_cpu.py measures them).
-INT8_SPEED = 3.6  # multiply-adds of the int8 tile in the time of one of float32
-INT8_PAIR = 4.0  # start, bars and compare of one pair, in multiply-adds of int8
-RESCORE = (6.0, 400.0)  # float64 score of one pair: per depth, and once
-PACK = {"fp32": 10.0, "int8": 20.0}  # per value packed
-DEPTH_OF_DITHER = 48  # from here on the dithered bound is the smaller one
-LOOSE = 0.1  # share of pairs scored in float64 above which a filter is not tried again
+SPEED = {"fp32": 1.0, "int16": 1.9, "int8": 3.7}  # multiply-adds of the tile in the time of one of float32
+PAIR = 4.0  # start, bars and compare of one pair
+RESCORE = (20.0, 400.0)  # float64 score of one pair, whose values come from memory: per depth, and once
+PACK = {"fp32": 10.0, "int16": 20.0, "int8": 20.0}  # per value packed
+FEW = 8.0  # pairs per row that any filter leaves, most of them early leaders
+LOOSE_STRICT = {"int16": 4e-6, "int8": 1e-5}  # more, per target and depth, where only certain bounds count
+TOO_LOOSE = 0.1  # share of pairs scored in float64 above which a filter is not tried again
 
 
 @dataclass(frozen=True)
 class Work:
-    """One call: sizes, what is packed already, and the share of pairs that passed when last measured."""
+    """One call: sizes, which integer filters run, what is packed already, and how each filter did last.
+
+    ``measured`` pairs filters with the share of pairs that they left to float64 in their last call.
+    """
 
     rows: int
     targets: int
     depth: int
     exact: str = "certified"
-    int8_runs: bool = True
+    integers: tuple[str, ...] = ("int16", "int8")
     packed: tuple[str, ...] = ()
-    rescored: float | None = None
+    measured: tuple[tuple[str, float], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -61,50 +65,51 @@ class FilterChoice:
         return "\n".join([f"{self.name}: {self.reason}", *(f"  {estimate}" for estimate in self.estimates)])
 
 
-def survivors(work: Work) -> float:
+def survivors(name: str, work: Work) -> float:
     """Pairs per row to be scored in float64: measured where a call has been, else what image-like data leave."""
-    if work.rescored is not None:
-        return work.rescored * work.targets
-    few = 8.0
-    if work.exact == "certified" or work.depth <= DEPTH_OF_DITHER:
-        return min(work.targets, few)
-    return min(work.targets, few + work.targets * 0.02 * work.depth / 3072)
+    measured = dict(work.measured)
+    if name in measured:
+        return measured[name] * work.targets
+    loose = LOOSE_STRICT.get(name, 0.0) if work.exact == "strict" else 0.0
+    return min(work.targets, FEW + loose * work.targets * work.depth)
 
 
 def estimate(name: str, work: Work) -> Estimate:
     pairs = float(work.rows) * work.targets
     packed_rows = work.rows + (0 if name in work.packed else work.targets)
-    packing = PACK[name] * packed_rows * work.depth
     rescore = RESCORE[0] * work.depth + RESCORE[1]
-    if name == "fp32":
-        return Estimate(name, pairs * (work.depth + INT8_PAIR), 2 * work.rows * rescore, packing)
-    products = pairs * (work.depth / INT8_SPEED + INT8_PAIR)
-    return Estimate(name, products, work.rows * survivors(work) * rescore, packing)
+    return Estimate(
+        name,
+        pairs * (work.depth + PAIR) / SPEED[name],
+        work.rows * survivors(name, work) * rescore,
+        PACK[name] * packed_rows * work.depth,
+    )
 
 
 def choose_filter(work: Work, forced: str | None = None) -> FilterChoice:
-    """The cheaper filter. `forced` (BRENIER_CPU_FILTER) wins wherever that filter runs."""
-    if forced is not None and (forced == "fp32" or work.int8_runs):
+    """The cheapest filter. `forced` (BRENIER_CPU_FILTER) wins wherever that filter runs."""
+    if forced is not None and (forced == "fp32" or forced in work.integers):
         return FilterChoice(forced, "asked for by BRENIER_CPU_FILTER")
-    if not work.int8_runs:
-        return FilterChoice("fp32", "no int8 instructions here, or values out of its range")
-    if work.rescored is not None and work.rescored > LOOSE:
-        return FilterChoice("fp32", f"int8 left {work.rescored:.0%} of the pairs undecided")
-    estimates = tuple(estimate(name, work) for name in FILTERS)
+    if not work.integers:
+        return FilterChoice("fp32", "no integer dot products here, or values out of their range")
+    loose = [name for name, share in work.measured if share > TOO_LOOSE]
+    usable = [name for name in FILTERS if name == "fp32" or (name in work.integers and name not in loose)]
+    estimates = tuple(estimate(name, work) for name in usable)
     best = min(estimates, key=lambda each: each.total)
-    return FilterChoice(best.name, "estimated to be the fastest", estimates)
+    reason = "estimated to be the fastest" + (f"; {', '.join(loose)} left too many pairs" if loose else "")
+    return FilterChoice(best.name, reason, estimates)
 
 
 def forced_filter() -> tuple[str | None, str | None]:
-    """(filter, body) of BRENIER_CPU_FILTER: "fp32", "int8", or "int8:BODY"; raises EngineError for others."""
+    """(filter, body) of BRENIER_CPU_FILTER, as in "fp32", "int8" or "int16:BODY"; raises EngineError for others."""
     asked = os.environ.get("BRENIER_CPU_FILTER")
     if not asked:
         return None, None
     name, _, body = asked.partition(":")
-    if name not in FILTERS or (body and name != "int8"):
+    if name not in FILTERS or (body and name == "fp32"):
         raise EngineError(
             "BRENIER_CPU_FILTER",
-            expected="one of " + ", ".join(FILTERS) + ", or int8:BODY",
+            expected="one of " + ", ".join(FILTERS) + ", or int8:BODY, int16:BODY",
             got=repr(asked),
             remedy="unset it to let the fastest be chosen",
         )

@@ -39,15 +39,25 @@ class Dither:
 
     noise: np.ndarray  # uint16 (d,)
     targets: np.ndarray
-    product: float  # Σ u v, with u = (bits - 32767.5) / 65536
+
+    def product(self, width: int) -> float:
+        """Σ u v, with u = (bits + 1/2) / 2^fraction - 1/2; int16 uses the 12 high bits."""
+        fraction = 16 if width == 8 else 12
+        u, v = (
+            ((side >> (16 - fraction)) + 0.5) / 2.0**fraction - 0.5 for side in (self.noise, self.targets)
+        )
+        return float(u @ v)
 
     @staticmethod
     def draw(depth: int, body: Body) -> Dither:
         bits = np.empty(2 * depth, dtype=np.int64)
         core().integers(body.index, secrets.randbits(64), 0, 2 * depth, 1 << 16, STREAM, address(bits))
-        noise, targets = bits[:depth].astype(np.uint16), bits[depth:].astype(np.uint16)
-        u, v = ((side.astype(np.float64) - 32767.5) / 65536 for side in (noise, targets))
-        return Dither(noise, targets, float(u @ v))
+        return Dither(bits[:depth].astype(np.uint16), bits[depth:].astype(np.uint16))
+
+
+def top(body: Int8Body, depth: int) -> int:
+    """The largest integer: 127, or for int16 what keeps sums of normal rows within 32 bits (‖q‖ ≤ 2^15)."""
+    return 127 if body.bits == 8 else min(2047, int(110_000 / math.sqrt(depth)))
 
 
 @dataclass(frozen=True)
@@ -81,7 +91,7 @@ class Int8Targets:
 def pack_targets(source: Tensor, body: Int8Body, generator: Body) -> Int8Targets | None:
     """Int8 panels, or None where the values are out of their range (beyond 2^±60, or far too long)."""
     count, depth = source.shape
-    steps, panels = -(-depth // 4), -(-count // body.targets)
+    steps, panels = body.steps(depth), -(-count // body.targets)
     dither, centre = Dither.draw(depth, generator), sample_mean(source)
     words = np.empty(panels * steps * body.targets * 4, dtype=np.uint8)
     scales, norms, residuals = np.empty((3, panels), dtype=np.float32)
@@ -97,7 +107,9 @@ def pack_targets(source: Tensor, body: Int8Body, generator: Body) -> Int8Targets
         )
         places = (words[first * steps * 4 :], scales[lo:], norms[lo:], residuals[lo:], sums[first:])
         return bool(
-            core().pack_targets8(body.index, values, len(rows), 0.0, *(address(place) for place in places))
+            core().pack_targets8(
+                body.index, values, len(rows), top(body, depth), 0.0, *(address(place) for place in places)
+            )
         )
 
     return packed if all(threads.run(pack, range(0, panels, step))) else None
@@ -120,7 +132,7 @@ class Int8Noise:
         largest = np.empty(self.count, dtype=np.float32)
         core().largest_rows8(body.index, matrix, self.count, address(largest))
         self.order = np.argsort(largest, kind="stable")
-        self.panels = np.empty(padded * body.rows * -(-depth // 4), dtype=np.int32)
+        self.panels = np.empty(padded * body.rows * body.steps(depth), dtype=np.int32)
         self.scales = np.empty(padded, dtype=np.float32)
         self.norms, self.residuals = np.empty((2, self.count), dtype=np.float32)
         self.offsets = np.empty(self.count)
@@ -135,7 +147,8 @@ class Int8Noise:
             self.count,
             address(self.order),
             address(largest),
-            dither.product,
+            dither.product(body.bits),
+            top(body, depth),
             0.0,
             *(address(place) for place in places),
         )

@@ -35,14 +35,19 @@ class Body:
 
 @dataclass(frozen=True)
 class Int8Body:
-    """One instruction set's int8 verbs, and the panels they want."""
+    """One instruction set's verbs for int8 or int16, and the panels they want."""
 
     index: int
     name: str
     runs_here: bool
+    bits: int  # 8 or 16 per value
     fast: bool
     rows: int
     targets: int
+
+    def steps(self, depth: int) -> int:
+        """Words of four bytes that a row takes."""
+        return -(-depth * self.bits // 32)
 
 
 INT8_BODIES = {  # which int8 bodies go with which float32 body, so that masking one masks the other
@@ -52,10 +57,10 @@ INT8_BODIES = {  # which int8 bodies go with which float32 body, so that masking
 }
 
 
-def int8_bodies(body: str) -> list[Int8Body]:
-    """Those that run here beside a float32 body of that name, fastest first."""
+def int8_bodies(body: str, bits: int = 8) -> list[Int8Body]:
+    """Those of that width that run here beside a float32 body of that name, fastest first."""
     table = [Int8Body(index, *row) for index, row in enumerate(core().int8_bodies())]
-    return [row for row in table if row.runs_here and row.name in INT8_BODIES.get(body, ())]
+    return [row for row in table if row.runs_here and row.bits == bits and row.name in INT8_BODIES[body]]
 
 
 def choose_body() -> Body:

@@ -38,16 +38,15 @@ class FloatTargets:
 class PackedTargets:
     """Targets of the CPU engine; ``source`` may be the caller's memory, which must then stay unchanged.
 
-    Panels are made when a filter first needs them and kept. ``measured`` holds, for each way of being exact, the
-    share of pairs that the int8 filter left to float64 in the last call: what the next choice goes by.
+    Panels are made when a filter first needs them and kept. ``measured`` holds the share of pairs that an integer
+    filter left to float64 in its last call, for each way of being exact: what the next choice goes by.
     """
 
     body: Body
     source: Tensor  # (n, d)
-    measured: dict[str, float] = field(default_factory=dict)
+    measured: dict[tuple[str, str], float] = field(default_factory=dict)
     _floats: FloatTargets | None = None
-    _int8: int8.Int8Targets | None = None
-    _int8_tried: bool = False
+    _integers: dict[str, int8.Int8Targets | None] = field(default_factory=dict)  # None: values out of range
     _lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
 
     def floats(self) -> FloatTargets:
@@ -56,38 +55,44 @@ class PackedTargets:
                 self._floats = pack_floats(self.source, self.body)
             return self._floats
 
-    def int8(self) -> int8.Int8Targets | None:
-        """None where there is no int8 body, or the values are out of its range."""
+    def integers(self, name: str) -> int8.Int8Targets | None:
+        """Panels of "int8" or "int16"; None where no body does that, or the values are out of its range."""
         with self._lock:
-            body = int8_body(self.body)
-            if not self._int8_tried and body is not None and 0 not in self.source.shape:
-                self._int8 = int8.pack_targets(self.source, body, self.body)
-            self._int8_tried = True
-            return self._int8
+            body = integer_body(self.body, name)
+            if name not in self._integers and body is not None:
+                self._integers[name] = int8.pack_targets(self.source, body, self.body)
+            return self._integers.get(name)
+
+    def work(self, rows: int, exact: str) -> Work:
+        """What the choice of a filter depends on."""
+        targets, depth = self.source.shape
+        runs = [name for name in BITS if 0 not in (rows, targets, depth) and integer_body(self.body, name)]
+        runs = [name for name in runs if self._integers.get(name, "not tried") is not None]
+        packed = (("fp32",) if self._floats else ()) + tuple(n for n, made in self._integers.items() if made)
+        measured = tuple((name, share) for (name, how), share in self.measured.items() if how == exact)
+        return Work(rows, targets, depth, exact, tuple(runs), packed, measured)
 
     def choose(self, rows: int, exact: str) -> FilterChoice:
         """The filter of a call with that many rows of noise."""
-        targets, depth = self.source.shape
-        runs = int8_body(self.body) is not None and 0 not in (rows, targets, depth)
-        packed = (("fp32",) if self._floats else ()) + (("int8",) if self._int8 else ())
-        runs = runs and not (self._int8_tried and self._int8 is None)
-        work = Work(rows, targets, depth, exact, runs, packed, self.measured.get(exact))
-        return choose_filter(work, forced_filter()[0])
+        return choose_filter(self.work(rows, exact), forced_filter()[0])
 
 
-def int8_body(body: Body) -> Int8Body | None:
-    """The int8 body to use beside this float32 body: a fast one, or the one that BRENIER_CPU_FILTER names."""
-    name, asked = forced_filter()
-    rows = int8_bodies(body.name)
-    if asked is None:
-        return next((row for row in rows if row.fast or name == "int8"), None)
+BITS = {"int16": 16, "int8": 8}
+
+
+def integer_body(body: Body, name: str) -> Int8Body | None:
+    """The body for that filter beside this float32 body: a fast one, or the one that BRENIER_CPU_FILTER names."""
+    forced, asked = forced_filter()
+    rows = int8_bodies(body.name, BITS[name])
+    if asked is None or forced != name:
+        return next((row for row in rows if row.fast or forced == name), None)
     for row in rows:
         if row.name == asked:
             return row
     raise EngineError(
         "BRENIER_CPU_FILTER",
-        expected="int8:BODY, BODY one of " + ", ".join(row.name for row in rows),
-        got=f"int8:{asked}",
+        expected=f"{name}:BODY, BODY one of " + ", ".join(row.name for row in rows),
+        got=f"{name}:{asked}",
     )
 
 
