@@ -90,6 +90,11 @@ class AssignSink8 {
     void score_exactly(int64_t row, int64_t target) {
         ++counts_.rescored;
         const int64_t source = rows_.source(row);
+        with_row(targets_.exact, target, [&](const auto* values) {
+            const char* bytes = reinterpret_cast<const char*>(values);  // from memory, all lines at once
+            for (int64_t at = 0; at < targets_.exact.depth * int64_t(sizeof *values); at += 64)
+                __builtin_prefetch(bytes + at, 0, 2);
+        });
         const Noise noise{rows_.noise.rows, rows_.noise.exact, nullptr, nullptr, nullptr};
         const Targets exact{targets_.count, targets_.exact, nullptr, 0, 0};
         const Heights heights{heights_.exact, nullptr, 0, 0, 0};

@@ -84,6 +84,12 @@ inline void start_sums(const float* bias, const float* dither_sums, float invers
     }
 }
 
+// Part p of `parts` of what will be read next, towards the second-level cache: memory is too slow to wait for.
+inline void fetch_part(const uint8_t* next, int64_t bytes, int64_t p, int64_t parts) {
+    for (int64_t at = bytes * p / parts / 64 * 64; at < bytes * (p + 1) / parts; at += 64)
+        __builtin_prefetch(next + at, 0, 2);
+}
+
 template <class Tile, class Sink>
 class Filter8 {
   public:
@@ -114,7 +120,9 @@ class Filter8 {
     void shallow_panel(int64_t lo, int64_t end) {
         const float scale = targets_.scales[lo / Tile::targets], inverse = 1 / scale;
         alignas(64) int32_t start[Tile::targets];
+        const int64_t bytes = rows_.steps * 4 * Tile::targets;
         for (int64_t p = 0; p < rows_.panels; ++p) {
+            fetch_part(panel(lo) + bytes, bytes, p, rows_.panels);
             start_sums<Tile>(bias(lo), targets_.dither_sums + lo, 1 / rows_.scale(p), start);
             const Bars<Tile> bars(rows_, p, inverse);
             if (__builtin_expect(Tile::score(rows_.words(p), panel(lo), rows_.steps, start, 0, bars.bar, sums_.get()), 0))
@@ -124,11 +132,19 @@ class Filter8 {
 
     // Chunks of depth over a block of targets; the sums wait in memory between chunks.
     void deep_block(int64_t lo, int64_t hi, int64_t end) {
-        constexpr int64_t steps = chunk_steps8;
-        for (int64_t k = 0; k < rows_.steps; k += steps)
-            for (int64_t at = lo; at < hi; at += Tile::targets)
-                for (int64_t p = 0; p < rows_.panels; ++p)
-                    deep_tile(p, at, end, k, smaller(steps, rows_.steps - k), sums_.get() + ((at - lo) / Tile::targets * rows_.panels + p) * tile);
+        constexpr int64_t step_bytes = 4 * Tile::targets;
+        for (int64_t k = 0; k < rows_.steps; k += chunk_steps8)
+            for (int64_t at = lo; at < hi; at += Tile::targets) {
+                const bool last = at + Tile::targets >= hi, done = k + chunk_steps8 >= rows_.steps;
+                const uint8_t* next = !last   ? panel(at + Tile::targets) + k * step_bytes
+                                      : !done ? panel(lo) + (k + chunk_steps8) * step_bytes
+                                              : panel(hi);
+                int32_t* sums = sums_.get() + (at - lo) / Tile::targets * rows_.panels * tile;
+                for (int64_t p = 0; p < rows_.panels; ++p, sums += tile) {
+                    fetch_part(next, chunk_steps8 * step_bytes, p, rows_.panels);
+                    deep_tile(p, at, end, k, smaller(chunk_steps8, rows_.steps - k), sums);
+                }
+            }
     }
 
     void deep_tile(int64_t p, int64_t at, int64_t end, int64_t k, int64_t steps, int32_t* sums) {

@@ -18,6 +18,7 @@ from torch import Tensor
 from brenier.engine import int8, threads
 from brenier.engine.merge import Rows, join_ranges, join_rows, merge_winners
 from brenier.engine.native import (
+    aligned,
     Body,
     address,
     choose_body,
@@ -203,7 +204,7 @@ class PackedNoise:
     def __init__(self, x: Tensor, y: FloatTargets, heights_exponent: int) -> None:
         self.count, depth = x.shape
         self.rows = x.to(torch.float32).contiguous()
-        self.panels = np.empty(-(-self.count // y.body.rows) * y.body.rows * depth, dtype=np.float32)
+        self.panels = aligned(-(-self.count // y.body.rows) * y.body.rows * depth, np.float32)
         self.exponents = np.empty(self.count, dtype=np.int32)
         self.norms = np.empty(self.count)
         core().pack_noise(

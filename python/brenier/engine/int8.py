@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 import secrets
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -17,7 +18,7 @@ import torch
 from torch import Tensor
 
 from brenier.engine import threads
-from brenier.engine.native import Body, Int8Body, address, core, view_rows
+from brenier.engine.native import Body, Int8Body, address, aligned, core, view_rows
 
 FAILURE = 1e-12
 """Probability, per call and over our own dither, that `exact="certified"` misses a winner."""
@@ -55,9 +56,9 @@ class Dither:
         return Dither(bits[:depth].astype(np.uint16), bits[depth:].astype(np.uint16))
 
 
-def top(body: Int8Body, depth: int) -> int:
-    """The largest integer: 127, or for int16 what keeps sums of normal rows within 32 bits (‖q‖ ≤ 2^15)."""
-    return 127 if body.bits == 8 else min(2047, int(110_000 / math.sqrt(depth)))
+def tops(body: Int8Body) -> tuple[int, ...]:
+    """Largest integers to try: sums must fit 32 bits (‖q‖ ≤ 2^15), which long rows do with fewer bits."""
+    return (127, 63, 31) if body.bits == 8 else (2047, 1023, 511, 255)
 
 
 @dataclass(frozen=True)
@@ -93,13 +94,13 @@ def pack_targets(source: Tensor, body: Int8Body, generator: Body) -> Int8Targets
     count, depth = source.shape
     steps, panels = body.steps(depth), -(-count // body.targets)
     dither, centre = Dither.draw(depth, generator), sample_mean(source)
-    words = np.empty(panels * steps * body.targets * 4, dtype=np.uint8)
+    words = aligned(panels * steps * body.targets * 4, np.uint8)
     scales, norms, residuals = np.empty((3, panels), dtype=np.float32)
-    sums = np.empty(panels * body.targets, dtype=np.float32)
+    sums = aligned(panels * body.targets, np.float32)
     packed = Int8Targets(body, source, centre, dither, words, scales, norms, residuals, sums)
     step = max(1, BYTES_PER_PACK // (body.targets * max(1, depth)))
 
-    def pack(lo: int) -> bool:
+    def pack(top: int, lo: int) -> bool:
         first = lo * body.targets
         rows = source[first : first + step * body.targets]
         values = core().Source8(
@@ -108,11 +109,13 @@ def pack_targets(source: Tensor, body: Int8Body, generator: Body) -> Int8Targets
         places = (words[first * steps * 4 :], scales[lo:], norms[lo:], residuals[lo:], sums[first:])
         return bool(
             core().pack_targets8(
-                body.index, values, len(rows), top(body, depth), 0.0, *(address(place) for place in places)
+                body.index, values, len(rows), top, 0.0, *(address(place) for place in places)
             )
         )
 
-    return packed if all(threads.run(pack, range(0, panels, step))) else None
+    blocks = range(0, panels, step)
+    fits = any(all(threads.run(partial(pack, top), blocks)) for top in tops(body))
+    return packed if fits else None
 
 
 def sample_mean(source: Tensor) -> np.ndarray:
@@ -132,7 +135,7 @@ class Int8Noise:
         largest = np.empty(self.count, dtype=np.float32)
         core().largest_rows8(body.index, matrix, self.count, address(largest))
         self.order = np.argsort(largest, kind="stable")
-        self.panels = np.empty(padded * body.rows * body.steps(depth), dtype=np.int32)
+        self.panels = aligned(padded * body.rows * body.steps(depth), np.int32)
         self.scales = np.empty(padded, dtype=np.float32)
         self.norms, self.residuals = np.empty((2, self.count), dtype=np.float32)
         self.offsets = np.empty(self.count)
@@ -141,16 +144,19 @@ class Int8Noise:
         dither = y.dither
         source = core().Source8(matrix, 0, address(dither.noise), address(dither.targets))
         places = (self.panels, self.scales, self.norms, self.residuals, self.offsets, self.totals)
-        self.usable = core().pack_noise8(
-            body.index,
-            source,
-            self.count,
-            address(self.order),
-            address(largest),
-            dither.product(body.bits),
-            top(body, depth),
-            0.0,
-            *(address(place) for place in places),
+        self.usable = any(
+            core().pack_noise8(
+                body.index,
+                source,
+                self.count,
+                address(self.order),
+                address(largest),
+                dither.product(body.bits),
+                top,
+                0.0,
+                *(address(place) for place in places),
+            )
+            for top in tops(body)
         )
         self.view = core().Noise8(
             self.count,
@@ -179,7 +185,8 @@ def scale_heights(h: Tensor, y: Int8Targets) -> Int8Heights:
     exact = np.ascontiguousarray(h.numpy())
     finite = exact[exact > -np.inf]
     pivot = float(finite.max())
-    bias = np.full(len(y.dither_sums), LOWEST_BIAS, dtype=np.float32)
+    bias = aligned(len(y.dither_sums), np.float32)
+    bias[:] = LOWEST_BIAS
     scales = np.repeat(y.scales.astype(np.float64), y.body.targets)[: len(exact)]
     with np.errstate(over="ignore"):
         bias[: len(exact)] = np.maximum((exact - pivot) / scales * (1 - 2.0**-20), LOWEST_BIAS)

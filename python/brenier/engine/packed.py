@@ -11,7 +11,7 @@ from torch import Tensor
 
 from brenier.engine import int8, threads
 from brenier.engine.filters import FilterChoice, Work, choose_filter, forced_filter
-from brenier.engine.native import Body, Int8Body, address, core, int8_bodies, view_rows
+from brenier.engine.native import Body, Int8Body, address, aligned, core, int8_bodies, view_rows
 from brenier.errors import EngineError
 
 ELEMENTS_PER_PACK = 1 << 23
@@ -107,7 +107,7 @@ def pack_floats(source: Tensor, body: Body) -> FloatTargets:
         return float(core().largest(body.index, view_rows(source[lo:], depth), hi - lo))
 
     exponent = exponent_to_one(max(threads.run(largest, tiles), default=0.0))
-    panels = np.empty(-(-count // body.targets) * body.targets * depth, dtype=np.float32)
+    panels = aligned(-(-count // body.targets) * body.targets * depth, np.float32)
 
     def pack(tile: tuple[int, int]) -> float:
         lo, hi = tile
