@@ -18,9 +18,9 @@ from torch import Tensor
 from brenier.engine import int8, threads
 from brenier.engine.merge import Rows, join_ranges, join_rows, merge_winners
 from brenier.engine.native import (
-    aligned,
     Body,
     address,
+    aligned,
     choose_body,
     core,
     int8_bodies,
