@@ -1,152 +1,208 @@
-"""assign on the CPU against a blocked product and maximum in torch and in numpy: speed, and wrong winners.
+"""assign on the CPU against the best of torch, numpy, faiss and scikit-learn: speed, and wrong winners.
 
-    python benchmarks/assign_cpu.py [--save]
+    python benchmarks/assign_cpu.py [--scale 0.25] [--repeats 5] [--only NAME] [--save]
 
-GFLOP/s = 2·N·n·d / median time. Mismatches are counted against the float64 reference on a sample of rows.
+GFLOP/s = 2·N·n·d / median time, packing of x included. Every repetition stands between two short runs of the int8
+tile; where those fall below 85% of the best, the repetition is disturbed and is done again (three times at most).
+Winners are compared with the float64 reference on a sample of rows. --save writes benchmarks/results/assign_cpu.json
+and the table and roofline of docs/performance.md.
 """
 
 from __future__ import annotations
 
 import argparse
-import itertools
-import json
 import os
 import platform
 import statistics
 import time
-from collections.abc import Callable
+import tracemalloc
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
 from datetime import date
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
-from brenier.data import Stream, normal
 from brenier.engine.cpu import CpuEngine
+from brenier.engine.native import choose_body, core, int8_bodies
 from brenier.engine.reference import ReferenceEngine
+from brenier.engine.threads import run as on_all_threads
 from brenier.engine.threads import thread_count
+from cpu_pages import save
+from cpu_peers import CASES, Case, Winners, peers, problem
 from tabulate import tabulate
 from torch import Tensor
 
-SHAPES = ((8192, 1797, 64), (4096, 10_000, 256), (1024, 5000, 3072))
 SAMPLE = 64
-ROWS = 512
-Winners = Callable[[], Tensor]
+UNDISTURBED = 0.85
+ATTEMPTS = 3
 
 
-def by_torch(x: Tensor, y: Tensor, h: Tensor) -> Winners:
-    """Float32 product and maximum, a block of rows at a time."""
-    bias = h.float()
-    return lambda: torch.cat([(block @ y.T + bias).argmax(dim=1) for block in x.split(ROWS)])
+def tile_speed(bits: int, repeats: int = 400) -> float:
+    """GFLOP/s of the register tile alone on all threads: the instruction peak, reached or disturbed."""
+    body = choose_body()
+    integers = [each for each in int8_bodies(body.name, bits) if each.fast] if bits < 32 else []
+    if bits < 32 and not integers:
+        return 0.0
+    calibrate = core().calibrate if bits == 32 else core().calibrate8
+    index = body.index if bits == 32 else integers[0].index
+    start = time.perf_counter()
+    work = sum(on_all_threads(lambda _: calibrate(index, repeats), range(thread_count())))
+    return 2e-9 * float(work) / (time.perf_counter() - start)
 
 
-def by_numpy(x: Tensor, y: Tensor, h: Tensor) -> Winners:
-    a, b, bias = x.numpy(), y.numpy().T.copy(), h.float().numpy()
-    blocks = range(0, len(a), ROWS)
-    return lambda: torch.from_numpy(
-        np.concatenate([(a[lo : lo + ROWS] @ b + bias).argmax(axis=1) for lo in blocks])
-    )
+@dataclass
+class Clock:
+    """Times runs between calibrations, and remembers the best calibration of the session."""
 
+    best: float = 0.0
+    disturbed: int = 0
+    calibrations: list[float] = field(default_factory=list)
 
-def by_brenier(x: Tensor, y: Tensor, h: Tensor) -> Winners:
-    engine = CpuEngine()
-    packed = engine.prepare(y)
-    return lambda: engine.assign(x, packed, h)[0]
+    def calibrate(self) -> float:
+        speed = tile_speed(8) or tile_speed(32)
+        self.calibrations.append(speed)
+        self.best = max(self.best, speed)
+        return speed
 
+    def once(self, run: Callable[[], Any]) -> float:
+        seconds = []
+        for _ in range(ATTEMPTS):
+            before = self.calibrate()
+            start = time.perf_counter()
+            run()
+            seconds.append(time.perf_counter() - start)
+            if min(before, self.calibrate()) >= UNDISTURBED * self.best:
+                break
+            self.disturbed += 1
+        return min(seconds)
 
-def candidates_by_brenier(x: Tensor, y: Tensor, h: Tensor) -> Winners:
-    """With a margin that keeps a few per row; its first best is the winner."""
-    engine = CpuEngine()
-    packed = engine.prepare(y)
-    margin = 0.3 * float(y.norm(dim=1).mean())
-
-    def first_best() -> Tensor:
-        found = engine.candidates(x, packed, h, margin)
-        edges = found.offsets[: SAMPLE + 1].tolist()
-        best = [lo + int(found.scores[lo:hi].argmax()) for lo, hi in itertools.pairwise(edges)]
-        return found.indices[best]
-
-    return first_best
-
-
-METHODS = {
-    "torch": by_torch,
-    "numpy": by_numpy,
-    "brenier assign": by_brenier,
-    "brenier candidates": candidates_by_brenier,
-}
-
-
-def times(run: Winners, repeats: int) -> tuple[list[float], float]:
-    """Seconds of each run, and the median of the processor seconds (all threads), which load disturbs less."""
-    run()
-    seconds, busy = [], []
-    for _ in range(repeats):
-        start, busy_start = time.perf_counter(), time.process_time()
+    def median(self, run: Callable[[], Any], repeats: int) -> float:
         run()
-        seconds.append(time.perf_counter() - start)
-        busy.append(time.process_time() - busy_start)
-    return seconds, statistics.median(busy)
+        return statistics.median(self.once(run) for _ in range(repeats))
 
 
-def measure(shape: tuple[int, int, int], repeats: int) -> list[dict[str, Any]]:
-    """One row per method."""
-    rows, targets, depth = shape
-    x = normal(0, 0, rows, depth, stream=Stream.PROBE)
-    y = normal(1, 0, targets, depth, stream=Stream.PROBE)
-    h = -3.0 * y.double().norm(dim=1)
-    expected, _ = ReferenceEngine().assign(x[:SAMPLE], y, h)
-    results = []
-    for name, method in METHODS.items():
-        run = method(x, y, h)
-        seconds, busy = times(run, repeats)
-        work = 2 * rows * targets * depth / 1e9
-        median = statistics.median(seconds)
-        results.append(
-            {
-                "shape": "x".join(map(str, shape)),
-                "method": name,
-                "GFLOP/s": round(work / median, 1),
-                "per CPU second": round(work / busy, 1),
-                "ms": round(1e3 * median, 2),
-                "spread": round((max(seconds) - min(seconds)) / median, 2),
-                "wrong of 64": int((run()[:SAMPLE] != expected).sum()),
-            }
-        )
-    return results
+@contextmanager
+def forced(name: str | None) -> Iterator[None]:
+    """BRENIER_CPU_FILTER set to this filter, then as it was."""
+    before = os.environ.pop("BRENIER_CPU_FILTER", None)
+    if name:
+        os.environ["BRENIER_CPU_FILTER"] = name
+    yield
+    os.environ.pop("BRENIER_CPU_FILTER", None)
+    if before:
+        os.environ["BRENIER_CPU_FILTER"] = before
+
+
+def ours(case: Case, x: Tensor, y: Tensor, h: Tensor) -> tuple[Winners, dict[str, Any]]:
+    """A run of the case, and what is known once it ran: filter, survivors, bytes, seconds of packing y."""
+    engine = CpuEngine()
+    start = time.perf_counter()
+    prepared = engine.prepare(y)
+    packing = time.perf_counter() - start
+
+    def run() -> Tensor:
+        targets = engine.prepare(y) if case.includes_packing else prepared
+        return engine.assign(x, targets, h, case.exact)[0]
+
+    tracemalloc.start()
+    engine.assign(x, prepared, h, case.exact)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    chosen = prepared.choose(len(x), case.exact).name
+    share = prepared.measured.get((chosen, case.exact))
+    return run, {
+        "filter": chosen,
+        "survivors per row": None if share is None else round(share * len(y), 1),
+        "MB allocated": round(peak / 1e6, 1),
+        "pack y, s": round(packing, 3),
+    }
+
+
+def measure(case: Case, scale: float, repeats: int, clock: Clock) -> dict[str, Any]:
+    """One row of the table."""
+    x, y, h = problem(case, scale)
+    expected = ReferenceEngine().assign(x[:SAMPLE], y, h)[0]
+    work = 2e-9 * len(x) * len(y) * case.depth
+    with forced(case.filter):
+        run, facts = ours(case, x, y, h)
+        seconds = clock.median(run, repeats)
+        wrong = int((run()[:SAMPLE] != expected).sum())
+    rates = {name: work / clock.median(peer, repeats) for name, peer in peers(x, y, h).items()}
+    best = max(rates, key=lambda name: rates[name])
+    return {
+        "case": case.name,
+        "shape": f"{len(x)} x {len(y)} x {case.depth}",
+        "GFLOP/s": round(work / seconds, 1),
+        "best peer": best,
+        "its GFLOP/s": round(rates[best], 1),
+        "ratio": round(work / seconds / rates[best], 2),
+        "goal": case.goal,
+        f"wrong of {SAMPLE}": wrong,
+        **facts,
+        "share of its peak": round(
+            work / seconds / tile_speed({"fp32": 32, "int16": 16, "int8": 8}[facts["filter"]]), 2
+        ),
+        "peers": {name: round(rate, 1) for name, rate in rates.items()},
+        "bytes of input": 4 * (x.numel() + y.numel()),
+    }
+
+
+def scaling(case: Case, scale: float, clock: Clock) -> dict[str, float]:
+    """Seconds of the case with one thread and with two."""
+    x, y, h = problem(case, scale)
+    engine = CpuEngine()
+    prepared = engine.prepare(y)
+    seconds = {}
+    for threads in ("1", "2"):
+        os.environ["BRENIER_NUM_THREADS"] = threads
+        seconds[threads] = clock.median(lambda: engine.assign(x, prepared, h), 3)
+    del os.environ["BRENIER_NUM_THREADS"]
+    return {"1 thread, s": seconds["1"], "2 threads, s": seconds["2"], "ratio": seconds["1"] / seconds["2"]}
 
 
 def machine() -> dict[str, Any]:
+    info = Path("/proc/cpuinfo")
+    names = [line.split(":")[1].strip() for line in info.read_text().splitlines() if "model name" in line]
     return {
-        "machine": processor(),
+        "machine": names[0] if names else platform.processor(),
         "load": os.getloadavg()[0],
         "threads": thread_count(),
-        "body": CpuEngine().detail(),
+        "engine": CpuEngine().detail(),
         "python": platform.python_version(),
         "torch": torch.__version__,
-        "numpy": np.__version__,
         "date": date.today().isoformat(),
     }
 
 
-def processor() -> str:
-    info = Path("/proc/cpuinfo")
-    names = [line.split(":")[1].strip() for line in info.read_text().splitlines() if "model name" in line]
-    return names[0] if names else platform.processor()
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    parser.add_argument("--save", action="store_true", help="write benchmarks/results/assign_cpu.json")
-    parser.add_argument("--repeats", type=int, default=7)
+    parser.add_argument("--save", action="store_true")
+    parser.add_argument("--scale", type=float, default=1.0, help="of the numbers of rows and targets")
+    parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument("--only", help="cases whose name contains this")
     options = parser.parse_args()
     torch.set_num_threads(thread_count())
-    rows = [row for shape in SHAPES for row in measure(shape, options.repeats)]
-    print(tabulate(rows, headers="keys"))
+    clock = Clock()
+    cases = [case for case in CASES if not options.only or options.only in case.name]
+    rows = []
+    for case in cases:
+        rows.append(measure(case, options.scale, options.repeats, clock))
+        print(tabulate([{k: v for k, v in rows[-1].items() if k != "peers"}], headers="keys"), flush=True)
+    record = {
+        **machine(),
+        "peaks": {str(bits): round(max(tile_speed(bits) for _ in range(5)), 1) for bits in (32, 16, 8)},
+        "calibration": {"best": clock.best, "median": statistics.median(clock.calibrations)},
+        "disturbed": clock.disturbed,
+        "scale": options.scale,
+        "scaling": scaling(cases[0], min(options.scale, 0.25), clock),
+        "cases": [asdict(case) for case in cases],
+        "rows": rows,
+    }
+    print({k: record[k] for k in ("peaks", "calibration", "disturbed", "scaling")})
     if options.save:
-        path = Path(__file__).parent / "results" / "assign_cpu.json"
-        path.parent.mkdir(exist_ok=True)
-        path.write_text(json.dumps({**machine(), "rows": rows}, indent=2) + "\n")
+        save(record)
 
 
 if __name__ == "__main__":

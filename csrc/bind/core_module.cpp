@@ -6,6 +6,7 @@
 #include <stdexcept>
 
 #include "bind/assignment_bindings.hpp"
+#include "bind/int8_bindings.hpp"
 #include "cpu/dispatch.hpp"
 
 namespace py = pybind11;
@@ -175,4 +176,5 @@ PYBIND11_MODULE(_core, module) {
     bind_soft_counts(module);
     bind_noise(module);
     assignment::register_assignment(module);
+    int8::register_int8(module);
 }

@@ -42,6 +42,67 @@ struct Heights {
     int32_t exponent;
 };
 
+// Noise in int8 for one body: panels of `Int8Body::rows` rows, [panel][step][row][4 of depth], one scale per panel.
+struct Noise8 {
+    int64_t rows;
+    const float* exact;       // (rows, depth) as given
+    const int64_t* order;     // (rows,) which row of `exact` lies at this place of the panels
+    const int32_t* panels;
+    const float* scales;      // s_x per panel
+    const float* norms;       // per place: upper bound of |x| / s_x
+    const float* residuals;   // upper bound of |x_q - x| / s_x
+    const double* offsets;    // sum u v - sum q v
+    const int32_t* totals;    // sum q
+    const double* shifts;     // <x, centre>
+};
+
+// Targets minus their centre in int8 + 128: panels of `Int8Body::targets`, [panel][step][target][4 of depth].
+struct Targets8 {
+    int64_t count;
+    Matrix exact;             // as given, not centred
+    const uint8_t* panels;
+    const float* scales;      // s_y per panel
+    const float* norms;       // per panel: upper bound of |y| / s_y
+    const float* residuals;   // per panel: upper bound of |y_q - y| / s_y
+    const float* dither_sums; // whole panels: sum p u, rounded down to an integer
+    double reach;             // upper bound of |y| + 2 |centre|
+    float slack;              // relative error of what was quantised, where that was rotated first
+};
+
+// bias[i] = (exact[i] - pivot) / s_y, towards zero, and far below where -inf.
+struct Heights8 {
+    const double* exact;
+    const float* bias;  // whole panels
+    double pivot;
+    double largest;
+};
+
+// Where int8 packing reads: values, minus a centre (depth,) or null, and the dithers (depth,) of this side and the other.
+struct Source8 {
+    Matrix matrix;
+    const float* centre;
+    const uint16_t* dither;
+    const uint16_t* other;
+};
+
+// Where it writes: the fields of Targets8 and of Noise8.
+struct TargetPlaces8 {
+    uint8_t* panels;
+    float *scales, *norms, *residuals, *dither_sums;
+};
+struct NoisePlaces8 {
+    int32_t* panels;
+    float *scales, *norms, *residuals;
+    double* offsets;
+    int32_t* totals;
+};
+
+// What became of the pairs of a call.
+struct Int8Counts {
+    int64_t passed;    // reached the bar when they were scored in int8
+    int64_t rescored;  // scored in float64
+};
+
 // Targets [lo, hi) of a piece of work; lo is the first of a panel.
 struct Range {
     int64_t lo, hi;

@@ -4,7 +4,9 @@
 #if defined(__x86_64__)
 #include <immintrin.h>
 
+#include "cpu/int8_vnni.hpp"
 #include "cpu/make_body.hpp"
+#include "cpu/make_int8_body.hpp"
 
 namespace brenier::cpu {
 namespace {
@@ -36,9 +38,18 @@ struct Avx2 {
     }
 };
 
+BRENIER_VNNI256(VexTile, "%{vex%} vpdpbusd", 1);
+BRENIER_VNNI256(VexTile16, "%{vex%} vpdpwssd", 2);
+BRENIER_VNNI256(EvexTile, "%{evex%} vpdpbusd", 1);
+BRENIER_VNNI256(EvexTile16, "%{evex%} vpdpwssd", 2);
+
 }  // namespace
 
 const Body avx2_body = make_body<Avx2>("avx2", has_avx2);
+const Int8Body avx_vnni_body = make_int8_body<Avx2, VexTile>("avxvnni", has_avx_vnni, true);
+const Int8Body avx_vnni16_body = make_int8_body<Avx2, VexTile16>("avxvnni", has_avx_vnni, true);
+const Int8Body avx512vl_vnni16_body = make_int8_body<Avx2, EvexTile16>("avx512vlvnni", has_avx512_vnni, true);
+const Int8Body avx512vl_vnni_body = make_int8_body<Avx2, EvexTile>("avx512vlvnni", has_avx512_vnni, true);
 
 }  // namespace brenier::cpu
 #endif

@@ -4,7 +4,9 @@
 #if defined(__x86_64__)
 #include <immintrin.h>
 
+#include "cpu/int8_vnni.hpp"
 #include "cpu/make_body.hpp"
+#include "cpu/make_int8_body.hpp"
 
 namespace brenier::cpu {
 namespace {
@@ -37,6 +39,8 @@ struct Avx512 {
 }  // namespace
 
 const Body avx512_body = make_body<Avx512>("avx512", has_avx512);
+const Int8Body avx512_vnni_body = make_int8_body<Avx512, Vnni512Tile>("avx512vnni", has_avx512_vnni, true);
+const Int8Body avx512_vnni16_body = make_int8_body<Avx512, Vnni512Tile16>("avx512vnni", has_avx512_vnni, true);
 
 }  // namespace brenier::cpu
 #endif

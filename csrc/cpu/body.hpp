@@ -40,6 +40,8 @@ struct Body {
     void (*unit_vectors)(uint64_t seed, uint64_t first, int64_t rows, int64_t depth, uint32_t stream, float* out);
     void (*integers)(uint64_t seed, uint64_t first, int64_t count, uint64_t high, uint32_t stream, int64_t* out);
     void (*philox)(const uint32_t* counter, uint64_t key, uint32_t* out);
+
+    float (*calibrate)(int64_t repeats);
 };
 
 }  // namespace brenier::cpu

@@ -3,6 +3,7 @@
 
 #include "cpu/assign_body.hpp"
 #include "cpu/body.hpp"
+#include "cpu/calibrate_body.hpp"
 #include "cpu/candidates_body.hpp"
 #include "cpu/noise_body.hpp"
 #include "cpu/pack_body.hpp"
@@ -28,7 +29,8 @@ constexpr Body make_body(const char* name, bool (*runs_here)()) {
                 normal<V>,
                 unit_vectors<V>,
                 integers<V>,
-                philox<V>};
+                philox<V>,
+                calibrate<V>};
 }
 
 }  // namespace

@@ -1,6 +1,7 @@
 // Any processor: vectors of four floats in the compiler's own extension, a tile of 4 rows x 8 targets.
 #include "cpu/dispatch.hpp"
 #include "cpu/make_body.hpp"
+#include "cpu/make_int8_body.hpp"
 
 namespace brenier::cpu {
 namespace {
@@ -44,5 +45,7 @@ bool anywhere() { return true; }
 }  // namespace
 
 const Body portable_body = make_body<Portable>("portable", anywhere);
+const Int8Body portable_int8_body = make_int8_body<Portable, PortableTile<1>>("portable", anywhere, false);
+const Int8Body portable_int16_body = make_int8_body<Portable, PortableTile<2>>("portable", anywhere, false);
 
 }  // namespace brenier::cpu

@@ -3,6 +3,7 @@
 #include <thread>
 
 #include "check.hpp"
+#include "integers.hpp"
 #include "problem.hpp"
 
 using namespace brenier;
@@ -141,12 +142,27 @@ void check_body(const cpu::Body& body) {
     check_threads(body);
 }
 
+void check_integers(const cpu::Int8Body& body) {
+    for (int64_t depth : {1, 3, 4, 63, 65, 257, 1025, 2500})
+        for (int64_t rows : {1, int(body.rows), body.rows + 1, 193})
+            for (int64_t count : {1, body.targets - 1, int(body.targets), 2 * body.targets + 1, 300})
+                if (rows * count * depth < 4000000) check_integer_assign(body, Problem(rows, count, depth), count);
+    check_integer_assign(body, Problem(30, 300, 40), 2 * body.targets);
+    std::vector<std::thread> threads;
+    for (int t = 0; t < 4; ++t) threads.emplace_back([&] { check_integer_assign(body, Problem(30, 200, 40), 200); });
+    for (std::thread& thread : threads) thread.join();
+}
+
 }  // namespace
 
 int main() {
     for (int32_t index = 0; const cpu::Body* body = cpu::body(index); ++index) {
         std::printf("%s: %s\n", body->name, body->runs_here() ? "checked" : "does not run here");
         if (body->runs_here()) check_body(*body);
+    }
+    for (int32_t index = 0; const cpu::Int8Body* body = cpu::int8_body(index); ++index) {
+        std::printf("int%d %s: %s\n", body->bits, body->name, body->runs_here() ? "checked" : "does not run here");
+        if (body->runs_here()) check_integers(*body);
     }
     std::printf("%d failures\n", failures.load());
     return failures != 0;

@@ -1,6 +1,6 @@
-"""The C++ engine: a blocked float32 pass keeps the targets that could win, float64 decides among them.
+"""The C++ engine: a blocked int8 or float32 pass keeps the targets that could win, float64 decides among them.
 
-The float32 pass is only a filter with a proved bound (csrc/core/bound.hpp, docs/numerics.md), so that winners
+The pass is only a filter with a proved bound (csrc/core/{int8_bound,bound}.hpp, docs/numerics.md), so that winners
 and scores are those of engine/reference.py bit for bit, on every instruction set, however the work is cut.
 """
 
@@ -15,34 +15,29 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from brenier.engine import threads
+from brenier.engine import int8, threads
 from brenier.engine.merge import Rows, join_ranges, join_rows, merge_winners
-from brenier.engine.native import Body, address, choose_body, core, view_rows, with_contiguous_rows
+from brenier.engine.native import (
+    Body,
+    address,
+    aligned,
+    choose_body,
+    core,
+    int8_bodies,
+    view_rows,
+    with_contiguous_rows,
+)
+from brenier.engine.packed import FloatTargets, PackedTargets, exponent_to_one
 from brenier.types import Candidates
 
 OPERATIONS_PER_CALL = 4e9
 """Multiply-adds count twice: below 0.1 s at 40 GFLOP/s, so that an interrupt is answered soon."""
 
-ELEMENTS_PER_PACK = 1 << 23
+LARGE_CALL = 4096
+"""Rows of the calls for which targets are packed ahead."""
+
 UNRESTRICTED = 1000
 """Exponent of heights that are all equal: they never limit the scaling of the noise."""
-
-
-@dataclass(frozen=True)
-class PackedTargets:
-    """Targets packed for one body; ``source`` may be the caller's memory, which must then stay unchanged."""
-
-    body: Body
-    source: Tensor  # (n, d), kept for the float64 scores
-    panels: np.ndarray  # float32, [panel][depth][target]
-    exponent: int
-    largest_norm: float
-
-    def view(self) -> Any:
-        count, depth = self.source.shape
-        return core().Targets(
-            count, view_rows(self.source, depth), address(self.panels), self.exponent, self.largest_norm
-        )
 
 
 @dataclass(frozen=True)
@@ -74,6 +69,7 @@ class CpuEngine:
 
     name = "cpu"
     devices = ("cpu",)
+    dithers = True
 
     def why_unavailable(self) -> str | None:
         """None, or why the compiled module does not load. Raises EngineError for a wrong BRENIER_CPU_BODY."""
@@ -85,48 +81,32 @@ class CpuEngine:
 
     def detail(self) -> str:
         masked = " (BRENIER_CPU_BODY)" if os.environ.get("BRENIER_CPU_BODY") else ""
-        return f"body {choose_body().name}{masked}, {threads.thread_count()} threads"
+        body = choose_body()
+        fast = [each.name for each in int8_bodies(body.name) if each.fast]
+        filters = f"int8 and int16 by {fast[0]}" if fast else "no integer filter"
+        return f"body {body.name}{masked}, {filters}, {threads.thread_count()} threads"
 
     def prepare(self, y: Tensor) -> PackedTargets:
-        """Float32 panels of the targets, and their source, copied only where its rows are strided."""
-        body = choose_body()
-        source = with_contiguous_rows(y)
-        count, depth = source.shape
-        step = body.targets * max(1, ELEMENTS_PER_PACK // (body.targets * max(1, depth)))
-        tiles = [(lo, min(lo + step, count)) for lo in range(0, count, step)]
+        """Targets packed for the filter that a large call would get; for others when first needed."""
+        packed = PackedTargets(choose_body(), with_contiguous_rows(y))
+        chosen = packed.choose(LARGE_CALL, "certified").name
+        if chosen == "fp32" or packed.integers(chosen) is None:
+            packed.floats()
+        return packed
 
-        def largest(tile: tuple[int, int]) -> float:
-            lo, hi = tile
-            return float(core().largest(body.index, view_rows(source[lo:], depth), hi - lo))
-
-        exponent = exponent_to_one(max(threads.run(largest, tiles), default=0.0))
-        panels = np.empty(-(-count // body.targets) * body.targets * depth, dtype=np.float32)
-
-        def pack(tile: tuple[int, int]) -> float:
-            lo, hi = tile
-            rows = view_rows(source[lo:], depth)
-            to = address(panels[lo * depth :])
-            return float(core().pack_targets(body.index, rows, hi - lo, exponent, to))
-
-        norms = threads.run(pack, tiles)
-        return PackedTargets(body, source, panels, exponent, max(norms, default=0.0))
-
-    def assign(self, x: Tensor, y: PackedTargets, h: Tensor) -> tuple[Tensor, Tensor]:
+    def assign(
+        self, x: Tensor, y: PackedTargets, h: Tensor, exact: str = "certified"
+    ) -> tuple[Tensor, Tensor]:
         """Winners int64 (N,) and their float64 scores (N,)."""
         winners = np.full(len(x), -1, dtype=np.int64)
         scores = np.full(len(x), -np.inf)
-        heights = scale_heights(h, y.body)
-        if heights is None:
-            return torch.from_numpy(winners), torch.from_numpy(scores)
-
-        def work(piece: Piece) -> tuple[np.ndarray, np.ndarray]:
-            return assign_piece(x, y, heights, piece)
-
-        blocks = cut(len(x), y)
-        parts = iter(threads.run(work, [piece for block in blocks for piece in block]))
-        for block in blocks:
-            rows = slice(*block[0].rows)
-            winners[rows], scores[rows] = merge_winners([next(parts) for _ in block])
+        if len(x) and bool((h > -torch.inf).any()):
+            rest = [(0, len(x))]
+            chosen = y.choose(len(x), exact).name
+            if chosen != "fp32":
+                rest = assign_integers(chosen, x, y, h, exact, winners, scores)
+            for lo, hi in rest:
+                winners[lo:hi], scores[lo:hi] = assign_floats(x[lo:hi], y, h)
         return torch.from_numpy(winners), torch.from_numpy(scores)
 
     def candidates(self, x: Tensor, y: PackedTargets, h: Tensor, margin: float) -> Candidates:
@@ -135,17 +115,62 @@ class CpuEngine:
         if heights is None:
             return join_rows([(np.zeros(len(x), dtype=np.int64), np.empty(0, dtype=np.int64), np.empty(0))])
 
-        def work(piece: Piece) -> Rows:
-            return candidates_piece(x, y, heights, margin, piece)
+        floats = y.floats()
 
-        blocks = cut(len(x), y)
+        def work(piece: Piece) -> Rows:
+            return candidates_piece(x, floats, heights, margin, piece)
+
+        blocks = cut(len(x), floats)
         parts = iter(threads.run(work, [piece for block in blocks for piece in block]))
         return join_rows([join_ranges([next(parts) for _ in block], margin) for block in blocks])
 
 
-def assign_piece(
-    x: Tensor, y: PackedTargets, heights: Heights, piece: Piece
-) -> tuple[np.ndarray, np.ndarray]:
+def assign_floats(x: Tensor, y: PackedTargets, h: Tensor) -> tuple[np.ndarray, np.ndarray]:
+    """assign through the float32 filter, whatever the data."""
+    floats, heights = y.floats(), scale_heights(h, y.body)
+    assert heights is not None
+
+    def work(piece: Piece) -> tuple[np.ndarray, np.ndarray]:
+        return assign_piece(x, floats, heights, piece)
+
+    blocks = cut(len(x), floats)
+    parts = iter(threads.run(work, [piece for block in blocks for piece in block]))
+    merged = [merge_winners([next(parts) for _ in block]) for block in blocks]
+    return np.concatenate([part[0] for part in merged]), np.concatenate([part[1] for part in merged])
+
+
+def assign_integers(
+    name: str, x: Tensor, y: PackedTargets, h: Tensor, exact: str, winners: np.ndarray, scores: np.ndarray
+) -> list[tuple[int, int]]:
+    """assign through an integer filter; returns the ranges of rows for which its bounds were too loose."""
+    packed = y.integers(name)
+    if packed is None:
+        return [(0, len(x))]
+    heights = int8.scale_heights(h, packed)
+    kappa = int8.dither_factor(len(x) * len(y.source), exact)
+    tally = int8.Survivors()
+
+    def work(piece: Piece) -> tuple[np.ndarray, np.ndarray] | None:
+        if tally.loose:
+            return None
+        rows = x[slice(*piece.rows)]
+        return int8.assign_piece(rows, packed, heights, piece.ranges, kappa, tally)
+
+    blocks = cut(len(x), packed, int8.OPERATIONS_PER_CALL)
+    parts = iter(threads.run(work, [piece for block in blocks for piece in block]))
+    rest = []
+    for block in blocks:
+        found = [part for part in (next(parts) for _ in block) if part is not None]
+        if len(found) < len(block):
+            rest.append(block[0].rows)
+        else:
+            rows = slice(*block[0].rows)
+            winners[rows], scores[rows] = merge_winners(found)
+    y.measured[name, exact] = 1.0 if tally.loose else tally.share
+    return rest
+
+
+def assign_piece(x: Tensor, y: FloatTargets, heights: Heights, piece: Piece) -> tuple[np.ndarray, np.ndarray]:
     """Best target of each row among the ranges, which ascend: each call goes on from the one before."""
     noise = PackedNoise(x[slice(*piece.rows)], y, heights.exponent)
     winners = np.full(noise.count, -1, dtype=np.int64)
@@ -157,7 +182,7 @@ def assign_piece(
     return winners, scores
 
 
-def candidates_piece(x: Tensor, y: PackedTargets, heights: Heights, margin: float, piece: Piece) -> Rows:
+def candidates_piece(x: Tensor, y: FloatTargets, heights: Heights, margin: float, piece: Piece) -> Rows:
     """(lengths, indices, scores) of the rows among the ranges; the best so far bars later ranges."""
     noise = PackedNoise(x[slice(*piece.rows)], y, heights.exponent)
     best = np.full(noise.count, -np.inf)
@@ -176,10 +201,10 @@ def candidates_piece(x: Tensor, y: PackedTargets, heights: Heights, margin: floa
 class PackedNoise:
     """A few rows of noise: float32 as given, and in the panels of the body."""
 
-    def __init__(self, x: Tensor, y: PackedTargets, heights_exponent: int) -> None:
+    def __init__(self, x: Tensor, y: FloatTargets, heights_exponent: int) -> None:
         self.count, depth = x.shape
         self.rows = x.to(torch.float32).contiguous()
-        self.panels = np.empty(-(-self.count // y.body.rows) * y.body.rows * depth, dtype=np.float32)
+        self.panels = aligned(-(-self.count // y.body.rows) * y.body.rows * depth, np.float32)
         self.exponents = np.empty(self.count, dtype=np.int32)
         self.norms = np.empty(self.count)
         core().pack_noise(
@@ -218,19 +243,20 @@ def scale_heights(h: Tensor, body: Body) -> Heights | None:
     return Heights(exact, bias, pivot, float(np.abs(finite).max()), exponent - 1)
 
 
-def cut(rows: int, y: PackedTargets) -> list[list[Piece]]:
+def cut(rows: int, y: FloatTargets | int8.Int8Targets, operations: float | None = None) -> list[list[Piece]]:
     """Blocks of rows, each a list of pieces over ascending groups of targets.
 
-    Every range of every piece is one native call of about OPERATIONS_PER_CALL at most. Where there are fewer
+    Every range of every piece is one native call of about that many operations at most. Where there are fewer
     blocks of rows than threads, the targets are dealt among the threads.
     """
     (targets, depth), body, workers = y.source.shape, y.body, threads.thread_count()
+    operations = operations or OPERATIONS_PER_CALL
     panel = 16 * body.rows
     per_thread = -(-rows // (4 * workers * panel)) * panel
-    affordable = int(OPERATIONS_PER_CALL / (2 * max(1, targets) * max(1, depth))) // panel * panel
+    affordable = int(operations / (2 * max(1, targets) * max(1, depth))) // panel * panel
     height = max(panel, min(per_thread, affordable))
     blocks = [(lo, min(lo + height, rows)) for lo in range(0, rows, height)]
-    affordable = int(OPERATIONS_PER_CALL / (2 * min(height, max(1, rows)) * max(1, depth)))
+    affordable = int(operations / (2 * min(height, max(1, rows)) * max(1, depth)))
     groups = 1 if len(blocks) >= workers else -(-workers // max(1, len(blocks)))
     ranges = list(target_ranges(targets, min(affordable, -(-targets // groups), 1 << 30), body.targets))
     groups = min(groups, len(ranges))
@@ -242,8 +268,3 @@ def target_ranges(targets: int, most: int, panel: int) -> Iterator[tuple[int, in
     step = max(1, most // panel) * panel
     for lo in range(0, targets, step):
         yield lo, min(lo + step, targets)
-
-
-def exponent_to_one(value: float) -> int:
-    """e such that value · 2^e lies in [0.5, 1); 0 for 0."""
-    return -int(np.frexp(value)[1])

@@ -33,6 +33,36 @@ class Body:
     targets: int
 
 
+@dataclass(frozen=True)
+class Int8Body:
+    """One instruction set's verbs for int8 or int16, and the panels they want."""
+
+    index: int
+    name: str
+    runs_here: bool
+    bits: int  # 8 or 16 per value
+    fast: bool
+    rows: int
+    targets: int
+
+    def steps(self, depth: int) -> int:
+        """Words of four bytes that a row takes."""
+        return -(-depth * self.bits // 32)
+
+
+INT8_BODIES = {  # which int8 bodies go with which float32 body, so that masking one masks the other
+    "avx512": ("avx512vnni", "avx512vlvnni", "portable"),
+    "avx2": ("avxvnni", "portable"),
+    "portable": ("portable",),
+}
+
+
+def int8_bodies(body: str, bits: int = 8) -> list[Int8Body]:
+    """Those of that width that run here beside a float32 body of that name, fastest first."""
+    table = [Int8Body(index, *row) for index, row in enumerate(core().int8_bodies())]
+    return [row for row in table if row.runs_here and row.bits == bits and row.name in INT8_BODIES[body]]
+
+
 def choose_body() -> Body:
     """The fastest body this processor runs, or the one that BRENIER_CPU_BODY names.
 
@@ -66,3 +96,14 @@ def view_rows(rows: Tensor, depth: int) -> Any:
 
 def address(array: np.ndarray) -> int:
     return array.ctypes.data
+
+
+CACHE_LINE = 64
+
+
+def aligned(count: int, dtype: type) -> np.ndarray:
+    """An array that begins at a cache line: numpy's begin 16 bytes after, and every vector load would cross two."""
+    size = count * np.dtype(dtype).itemsize
+    memory = np.empty(size + CACHE_LINE, dtype=np.uint8)
+    first = -memory.ctypes.data % CACHE_LINE
+    return memory[first : first + size].view(dtype)

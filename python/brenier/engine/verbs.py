@@ -14,6 +14,9 @@ from brenier.errors import InputError
 from brenier.types import Array, Candidates
 
 
+EXACT = ("certified", "strict")
+
+
 @dataclass(frozen=True)
 class PreparedTargets:
     """Targets checked and packed once for one engine, for many calls with other noise and other heights.
@@ -54,6 +57,7 @@ def assign(
     *,
     counts: Tensor | None = None,
     return_scores: bool = False,
+    exact: str = "certified",
     engine: str | None = None,
 ) -> Any:
     """The target with the largest score ⟨x_j, y_i⟩ + h_i for each row of noise.
@@ -66,6 +70,8 @@ def assign(
     h : (n,) heights, None for zeros
     counts : int64 (n,) tensor, to which the number of wins of each target is added in place
     return_scores : also return the winners' float64 scores (N,)
+    exact : "certified" takes the fastest filter, which misses a winner with probability below 1e-12 per call,
+        over a dither of our own; "strict" takes bounds that hold for certain (docs/numerics.md)
     engine : "reference", "cpu", "triton" or "cuda"; None chooses (see brenier.engines())
 
     Returns int64 winners (N,), and scores if asked; arrays where x is an array, else tensors.
@@ -74,7 +80,11 @@ def assign(
     noise, targets, h64 = _operands(x, y, h, engine)
     if counts is not None:
         checks.wins_to_add_to(counts, len(targets), targets.device)
-    winners, scores = targets.engine.assign(noise, targets.packed, h64)
+    if exact not in EXACT:
+        raise InputError("exact", expected=" or ".join(map(repr, EXACT)), got=repr(exact))
+    # Only an engine that dithers has two ways of being exact; the others are strict always.
+    how = {"exact": exact} if getattr(targets.engine, "dithers", False) else {}
+    winners, scores = targets.engine.assign(noise, targets.packed, h64, **how)
     if counts is not None:
         counts += torch.bincount(winners[winners >= 0], minlength=len(targets))
     if not isinstance(x, Tensor):
