@@ -3,9 +3,8 @@
 python examples/fit_and_transport.py
 """
 
-import torch
-
 import brenier
+import torch
 
 digits = brenier.data.load_digits().images  # (1797, 64) in [-1, 1]
 result = brenier.fit(digits, tol=0.05)

@@ -3,13 +3,14 @@
 python examples/pair_a_batch.py
 """
 
-import torch
-
 import brenier
+import torch
 
 images = brenier.data.load_digits().images[:512]
 noise = torch.randn(images.shape, generator=torch.Generator().manual_seed(0))
 pairing = brenier.pair(images, noise)
 paired = noise[pairing.permutation]  # paired[i] belongs to images[i]
-print(f"mean squared distance {pairing.cost_before:.1f} → {pairing.cost:.1f} in {1e3 * pairing.seconds:.1f} ms")
+print(
+    f"mean squared distance {pairing.cost_before:.1f} → {pairing.cost:.1f} in {1e3 * pairing.seconds:.1f} ms"
+)
 print(pairing.status)

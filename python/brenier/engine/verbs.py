@@ -13,7 +13,6 @@ from brenier.engine.registry import Engine, engine_for
 from brenier.errors import InputError
 from brenier.types import Array, Candidates
 
-
 EXACT = ("certified", "strict")
 
 
