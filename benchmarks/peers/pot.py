@@ -1,4 +1,4 @@
-"""POT's ot.semidiscrete.solve_semidiscrete (torch back end, float32) as a solver of the benchmark."""
+"""POT's ot.semidiscrete.solve_semidiscrete (torch back end) as a solver of the benchmark."""
 
 from __future__ import annotations
 

@@ -40,7 +40,7 @@ def digits() -> Case:
 
 def mixture() -> Case:
     """10,000 × 256, 50 clusters of unequal mass and spread."""
-    return Case("mixture", mixture_targets(10_000, 256), (0.05,), judged=40)
+    return Case("mixture", mixture_targets(10_000, 256), (0.05,), judged=30)
 
 
 def tiny() -> Case:
