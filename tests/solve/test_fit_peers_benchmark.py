@@ -81,6 +81,7 @@ def test_a_bound_can_meet_a_goal_but_not_miss_it(ratio, bound, met):
     assert verdict["met"] == met
 
 
+@pytest.mark.slow
 def test_the_smoke_run_measures_every_solver_and_writes_a_record(tmp_path, monkeypatch, capsys):
     pytest.importorskip("ot.semidiscrete")
     pytest.importorskip("ott.solvers.linear.semidiscrete")
