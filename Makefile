@@ -4,13 +4,14 @@ VENV   ?= .venv
 BIN     = $(VENV)/bin
 STAMP   = $(VENV)/.installed
 
-.PHONY: help demo test test-all native-test native-test-threads lint format bench wheel-test clean
+.PHONY: help demo test test-all native-test native-test-threads native-test-arm lint format bench wheel-test clean
 
 help:
 	@echo "make demo        the main job on real data: report in demo/report.html"
 	@echo "make test        the default tests (under 10 minutes)"
 	@echo "make test-all    with the slow tests"
 	@echo "make native-test the compiled verbs under the address, undefined-behaviour and thread sanitizers"
+	@echo "make native-test-arm  the same verbs, compiled for AArch64 (NEON), under qemu"
 	@echo "make lint        ruff and mypy"
 	@echo "make bench       the benchmarks against peers"
 	@echo "make wheel-test  builds wheels (with and without CUDA) and tests them outside the source tree"
@@ -41,6 +42,13 @@ native-test native-test-threads:
 	  -DCMAKE_CXX_FLAGS="-fsanitize=$(SANITIZER) -fno-sanitize-recover=all -g1 -Wno-maybe-uninitialized"
 	cmake --build build/$@ --parallel
 	build/$@/native_test
+
+# Needs g++-aarch64-linux-gnu and qemu-user of the distribution.
+native-test-arm:
+	cmake -S . -B build/$@ -DBRENIER_NATIVE_TEST=ON -DCMAKE_SYSTEM_NAME=Linux -DCMAKE_SYSTEM_PROCESSOR=aarch64 \
+	  -DCMAKE_CXX_COMPILER=aarch64-linux-gnu-g++ -DCMAKE_EXE_LINKER_FLAGS=-static
+	cmake --build build/$@ --parallel
+	qemu-aarch64 build/$@/native_test
 
 wheel-test: $(STAMP)
 	$(BIN)/python -m pytest -m slow tests/test_wheel.py

@@ -83,10 +83,10 @@ inline void bind_verbs(py::module_& module) {
         "pack_noise8",
         [](int32_t index, const Source8& source, int64_t rows, Address order, Address largest, double dithers,
            int32_t top, double slack, Address panels, Address scales, Address norms, Address residuals, Address offsets,
-           Address totals) {
+           Address totals, Address shifts) {
             return body(index).pack_noise(source, rows, at<int64_t>(order), at<float>(largest), dithers, top, slack,
                                           {at<int32_t>(panels), at<float>(scales), at<float>(norms),
-                                           at<float>(residuals), at<double>(offsets), at<int32_t>(totals)});
+                                           at<float>(residuals), at<double>(offsets), at<int32_t>(totals), at<double>(shifts)});
         },
         Unlocked());
     module.def(

@@ -77,7 +77,7 @@ struct Heights8 {
     double largest;
 };
 
-// Where int8 packing reads: values, minus a centre (depth,) or null, and the dithers (depth,) of this side and the other.
+// Where int8 packing reads: values, minus a centre (depth,) (targets), and the dithers (depth,) of this side and the other.
 struct Source8 {
     Matrix matrix;
     const float* centre;
@@ -95,6 +95,7 @@ struct NoisePlaces8 {
     float *scales, *norms, *residuals;
     double* offsets;
     int32_t* totals;
+    double* shifts;
 };
 
 // What became of the pairs of a call.

@@ -182,10 +182,23 @@ void largest_rows8(const Matrix& matrix, int64_t rows, float* largest) {
     for (int64_t j = 0; j < rows; ++j) largest[j] = largest_centred(source, j);
 }
 
-// Row order[place] of the source goes to `place`; `dithers` is sum u v.
+// <x, centre> in float64; exact_error allows for any order.
+inline double shift_of(const Source8& source, int64_t row) {
+    return with_row(source.matrix, row, [&](const auto* values) {
+        double lane[8] = {};
+        int64_t k = 0;
+        for (; k + 8 <= source.matrix.depth; k += 8)
+            for (int l = 0; l < 8; ++l) lane[l] += double(to_float(values[k + l])) * double(source.centre[k + l]);
+        for (; k < source.matrix.depth; ++k) lane[0] += double(to_float(values[k])) * double(source.centre[k]);
+        return ((lane[0] + lane[4]) + (lane[1] + lane[5])) + ((lane[2] + lane[6]) + (lane[3] + lane[7]));
+    });
+}
+
+// Rows are not centred themselves. Row order[place] of the source goes to `place`; `dithers` is sum u v.
 template <class Tile>
 bool pack_noise8(const Source8& source, int64_t rows, const int64_t* order, const float* largest, double dithers,
                  int32_t top, double slack, const NoisePlaces8& out) {
+    const Source8 plain{source.matrix, nullptr, source.dither, source.other};
     constexpr int fraction = Width<Tile::bytes>::fraction;
     const int64_t depth = source.matrix.depth, steps = steps_of<Tile>(depth);
     for (int64_t first = 0, panel = 0; first < rows; first += Tile::rows, ++panel) {
@@ -202,13 +215,14 @@ bool pack_noise8(const Source8& source, int64_t rows, const int64_t* order, cons
                 continue;
             }
             const int64_t place = first + r;
-            const auto sums = quantize_row<Tile>(source, order[place], multiplier, Tile::rows, 0, words + r);
+            const auto sums = quantize_row<Tile>(plain, order[place], multiplier, Tile::rows, 0, words + r);
             const double norm = sums.norm(depth) * (1 + slack);
             if (norm > longest) return false;
             out.norms[place] = rounded_up(norm);
             out.residuals[place] = rounded_up(sums.residual(depth) + slack * norm);
             out.offsets[place] = dithers - sums.cross_sum();
             out.totals[place] = int32_t(sums.total);
+            out.shifts[place] = shift_of(source, order[place]);
         }
     }
     return true;

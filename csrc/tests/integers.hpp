@@ -71,14 +71,11 @@ struct PackedIntegers {
         std::sort(order.begin(), order.end(), [&](int64_t a, int64_t b) { return largest[size_t(a)] < largest[size_t(b)]; });
         double product = 0;
         for (size_t k = 0; k < u.size(); ++k) product += value(u[k]) * value(v[k]);
-        const Source8 source{matrix(problem.x), nullptr, u.data(), v.data()};
+        const Source8 source{matrix(problem.x), centre.data(), u.data(), v.data()};
         CHECK(body.pack_noise(source, problem.rows, order.data(), largest.data(), product, body.bits == 8 ? 127 : 255, 0.0,
                               {x_panels.data(), x_scales.data(), x_norms.data(), x_residuals.data(), offsets.data(),
-                               totals.data()}),
+                               totals.data(), shifts.data()}),
               "%s", body.name);
-        for (size_t place = 0; place < rows; ++place)
-            for (int64_t k = 0; k < problem.depth; ++k)
-                shifts[place] += 0.25 * double(problem.x[size_t(order[place] * problem.depth + k)]);
         noise = {problem.rows,   problem.x.data(),   order.data(),   x_panels.data(), x_scales.data(),
                  x_norms.data(), x_residuals.data(), offsets.data(), totals.data(),   shifts.data()};
     }

@@ -212,3 +212,10 @@ def test_the_verb_takes_both_ways_of_being_exact(engine: str) -> None:
         assert torch.equal(assign(p.x, p.y, p.h, exact=exact, engine=engine), expected)
     with pytest.raises(InputError, match="'certified' or 'strict'"):
         assign(p.x, p.y, p.h, exact="roughly", engine=engine)
+
+
+def test_targets_are_packed_for_the_filter_that_a_call_needs_and_for_no_other() -> None:
+    packed = CpuEngine().prepare(normal(1, 900, 64).y)
+    assert packed.work(10, "certified").packed == ()
+    name = packed.ahead(100_000)
+    assert packed.work(10, "certified").packed == (name,)

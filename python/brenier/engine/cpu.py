@@ -33,9 +33,6 @@ from brenier.types import Candidates
 OPERATIONS_PER_CALL = 4e9
 """Multiply-adds count twice: below 0.1 s at 40 GFLOP/s, so that an interrupt is answered soon."""
 
-LARGE_CALL = 4096
-"""Rows of the calls for which targets are packed ahead."""
-
 UNRESTRICTED = 1000
 """Exponent of heights that are all equal: they never limit the scaling of the noise."""
 
@@ -87,12 +84,8 @@ class CpuEngine:
         return f"body {body.name}{masked}, {filters}, {threads.thread_count()} threads"
 
     def prepare(self, y: Tensor) -> PackedTargets:
-        """Targets packed for the filter that a large call would get; for others when first needed."""
-        packed = PackedTargets(choose_body(), with_contiguous_rows(y))
-        chosen = packed.choose(LARGE_CALL, "certified").name
-        if chosen == "fp32" or packed.integers(chosen) is None:
-            packed.floats()
-        return packed
+        """Targets to be packed, for whichever filter a call then needs, at that call, and kept."""
+        return PackedTargets(choose_body(), with_contiguous_rows(y))
 
     def assign(
         self, x: Tensor, y: PackedTargets, h: Tensor, exact: str = "certified"

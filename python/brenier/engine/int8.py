@@ -121,7 +121,7 @@ def pack_targets(source: Tensor, body: Int8Body, generator: Body) -> Int8Targets
 def sample_mean(source: Tensor) -> np.ndarray:
     """The mean of about a thousand rows: taking it off changes no winner and makes the scales small."""
     sample = source[:: max(1, len(source) // CENTRE_SAMPLE)]
-    return sample.double().mean(dim=0).float().numpy()
+    return sample.float().numpy().mean(axis=0, dtype=np.float64).astype(np.float32)
 
 
 class Int8Noise:
@@ -140,10 +140,13 @@ class Int8Noise:
         self.norms, self.residuals = np.empty((2, self.count), dtype=np.float32)
         self.offsets = np.empty(self.count)
         self.totals = np.empty(self.count, dtype=np.int32)
-        self.shifts = (self.rows.numpy().astype(np.float64) @ y.centre.astype(np.float64))[self.order]
+        self.shifts = np.empty(self.count)
         dither = y.dither
-        source = core().Source8(matrix, 0, address(dither.noise), address(dither.targets))
-        places = (self.panels, self.scales, self.norms, self.residuals, self.offsets, self.totals)
+        source = core().Source8(matrix, address(y.centre), address(dither.noise), address(dither.targets))
+        places = (
+            *(self.panels, self.scales, self.norms, self.residuals),
+            *(self.offsets, self.totals, self.shifts),
+        )
         self.usable = any(
             core().pack_noise8(
                 body.index,
@@ -163,7 +166,6 @@ class Int8Noise:
             self.rows.data_ptr(),
             address(self.order),
             *(address(place) for place in places),
-            address(self.shifts),
         )
 
 

@@ -72,6 +72,13 @@ class PackedTargets:
         measured = tuple((name, share) for (name, how), share in self.measured.items() if how == exact)
         return Work(rows, targets, depth, exact, tuple(runs), packed, measured)
 
+    def ahead(self, rows: int, exact: str = "certified") -> str:
+        """Packs for calls with that many rows of noise before the first of them; returns the filter's name."""
+        name = self.choose(rows, exact).name
+        if name == "fp32" or self.integers(name) is None:
+            self.floats()
+        return name
+
     def choose(self, rows: int, exact: str) -> FilterChoice:
         """The filter of a call with that many rows of noise."""
         return choose_filter(self.work(rows, exact), forced_filter()[0])
