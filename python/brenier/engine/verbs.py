@@ -76,7 +76,7 @@ def assign(
     Returns int64 winners (N,), and scores if asked; arrays where x is an array, else tensors.
     Raises InputError and EngineError.
     """
-    noise, targets, h64 = _operands(x, y, h, engine)
+    noise, targets, h64 = operands(x, y, h, engine)
     if counts is not None:
         checks.wins_to_add_to(counts, len(targets), targets.device)
     if exact not in EXACT:
@@ -104,13 +104,14 @@ def candidates(
     Arguments as in assign; margin ≥ 0 in units of the score. Raises InputError and EngineError.
     """
     reach = checks.number(margin, "margin")
-    noise, targets, h64 = _operands(x, y, h, engine)
+    noise, targets, h64 = operands(x, y, h, engine)
     return targets.engine.candidates(noise, targets.packed, h64, reach)
 
 
-def _operands(
+def operands(
     x: Array, y: Array | PreparedTargets, h: Array | None, engine: str | None
 ) -> tuple[Tensor, PreparedTargets, Tensor]:
+    """The checked noise, the prepared targets and the heights in float64 of a call. Raises InputError."""
     noise = checks.as_matrix(x, "x")
     targets = y if isinstance(y, PreparedTargets) else prepare(y, engine=engine)
     if engine is not None and targets.engine.name != engine:
