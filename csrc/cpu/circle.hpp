@@ -5,7 +5,8 @@
 // at every k. With the products A = <a, y> and B = <b, y> the score at point k is (A cos + B sin) + h, in this order;
 // point k + 8 is the opposite of point k. Half a circle is one vector of eight, in the compiler's own extension,
 // which each instruction set cuts to its width: elementwise operations round alike on all. Aligned like its elements,
-// because lists of them come from realloc.
+// because lists of them come from realloc; a reference to one would lose that, so they are passed by value or in
+// their struct.
 #pragma once
 
 #include <cstdint>
@@ -52,13 +53,13 @@ inline __attribute__((always_inline)) void score_circle(T a, T b, T height, Scor
 }
 
 // Whether any lane of a comparison holds.
-inline __attribute__((always_inline)) bool any(const HalfInts& mask) {
+inline __attribute__((always_inline)) bool any(HalfInts mask) {
     int64_t words[4];
     __builtin_memcpy(words, &mask, sizeof words);
     return (words[0] | words[1]) | (words[2] | words[3]);
 }
 
-inline __attribute__((always_inline)) bool any(const HalfLongs& mask) {
+inline __attribute__((always_inline)) bool any(HalfLongs mask) {
     int64_t words[half_circle];
     __builtin_memcpy(words, &mask, sizeof words);
     return ((words[0] | words[1]) | (words[2] | words[3])) | ((words[4] | words[5]) | (words[6] | words[7]));

@@ -107,8 +107,8 @@ class CircleSink {
             const auto a = V::madd(V::load(sums + v * V::lanes), scale_a, zero);
             const auto b = V::madd(V::load(sums + width<V> + v * V::lanes), scale_b, zero);
             const auto height = V::madd(V::load(bias + v * V::lanes), bias_scale, zero);
-            if (__builtin_expect(may_reach(circle, a, b, height) == 0, 1)) continue;
-            offer_near(c, target + v * V::lanes, a, b, height);
+            const uint32_t reached = may_reach(circle, a, b, height);
+            if (reached) offer_near(c, target + v * V::lanes, a, b, height, reached);
         }
     }
 
@@ -120,8 +120,9 @@ class CircleSink {
         return V::at_least(squared, V::madd(wanted, wanted, zero)) | V::at_least(zero, wanted);
     }
 
-    // Offers the lanes that lie in the window at some point.
-    void offer_near(int64_t c, int64_t target, Floats a, Floats b, Floats height) {
+    // Offers those of the lanes reached that lie in the window at some point (a height of -inf reaches nothing, but
+    // lies in a window that is still infinite).
+    void offer_near(int64_t c, int64_t target, Floats a, Floats b, Floats height, uint32_t reached) {
         const Circle& circle = circles_[c];
         const auto zero = V::broadcast(0.0f), minus = V::broadcast(-1.0f);
         uint32_t near = 0;
@@ -131,6 +132,7 @@ class CircleSink {
             near |= V::at_least(V::madd(along, minus, height), V::broadcast(circle.floor.half[1][k]));
             near |= V::at_least(V::madd(height, V::broadcast(1.0f), along), V::broadcast(circle.floor.half[0][k]));
         }
+        near &= reached;
         if (!near) return;
         alignas(64) float all_a[V::lanes], all_b[V::lanes], heights[V::lanes];
         V::store(all_a, a), V::store(all_b, b), V::store(heights, height);

@@ -17,7 +17,7 @@ constexpr double negligible = -30.0;
 constexpr double root_two = 1.4142135623730951;
 
 // `exponential` of soft_body.hpp, for t > -60.
-inline __attribute__((always_inline)) HalfDoubles exponential(const HalfDoubles& t) {
+inline __attribute__((always_inline)) HalfDoubles exponential(HalfDoubles t) {
     constexpr double magic = 0x1.8p52;
     const HalfDoubles shifted = t * 1.4426950408889634 + magic, k = shifted - magic;
     const HalfDoubles r = (t - k * 0x1.62e42fefa38p-1) - k * 0x1.ef35793c7673p-45;
@@ -65,16 +65,16 @@ struct CircleScores {
     bool all_won() const { return !any((winner.half[0] < 0) | (winner.half[1] < 0)); }
 };
 
-// exp((score - best) / epsilon), and at epsilon / sqrt 2, of half a circle; zeros where none of them counts.
-inline void exponentiate_half(const HalfDoubles& score, const HalfDoubles& best, double epsilon, HalfDoubles& weight,
-                              HalfDoubles& sharp) {
-    const HalfDoubles below = (score - best) / epsilon;
+// exp((score - best) / epsilon), and at epsilon / sqrt 2, of half v; zeros where none of them counts.
+inline void exponentiate_half(const Doubles16& score, const Doubles16& best, int v, double epsilon, Doubles16& weight,
+                              Doubles16& sharp) {
+    const HalfDoubles below = (score.half[v] - best.half[v]) / epsilon, zero = {};
     const HalfLongs counts = below > negligible;
-    weight = sharp = HalfDoubles{};
+    weight.half[v] = sharp.half[v] = zero;
     if (!any(counts)) return;
-    const HalfDoubles clipped = counts ? below : HalfDoubles{};
-    weight = counts ? exponential(clipped) : weight;
-    sharp = counts ? exponential(clipped * root_two) : sharp;
+    const HalfDoubles clipped = counts ? below : zero;
+    weight.half[v] = counts ? exponential(clipped) : zero;
+    sharp.half[v] = counts ? exponential(clipped * root_two) : zero;
 }
 
 // The sum of a circle's 16 terms.
@@ -94,9 +94,8 @@ inline void weigh_circle(CircleScores& circle, double epsilon, Doubles16& per_we
     per_weight = per_sharp = Doubles16{};
     for (int64_t i = 0; i < count; ++i)
         for (int v = 0; v < 2; ++v) {
-            HalfDoubles &weight = circle.weight[i].half[v], &sharp = circle.sharp[i].half[v];
-            exponentiate_half(circle.scores[i].half[v], circle.best.half[v], epsilon, weight, sharp);
-            per_weight.half[v] += weight, per_sharp.half[v] += sharp;
+            exponentiate_half(circle.scores[i], circle.best, v, epsilon, circle.weight[i], circle.sharp[i]);
+            per_weight.half[v] += circle.weight[i].half[v], per_sharp.half[v] += circle.sharp[i].half[v];
         }
     for (int v = 0; v < 2; ++v) {
         per_weight.half[v] = 1 / per_weight.half[v];
@@ -130,8 +129,9 @@ int64_t circle_counts(const CircleRows& in, int64_t lo, int64_t hi, double epsil
         if (!circle.load(in, first, first + count)) return c;
         if (!circle.all_won()) continue;
         add_circle(circle, in.indices + first, epsilon, sums);
-        for (const HalfLongs& half : circle.winner.half)
-            for (int k = 0; k < half_circle; ++k) ++sums[in.indices[half[k]]].wins;
+        int64_t winner[circle_points];
+        __builtin_memcpy(winner, &circle.winner, sizeof winner);
+        for (const int64_t one : winner) ++sums[in.indices[one]].wins;
     }
     return -1;
 }

@@ -82,3 +82,17 @@ def test_subspace_counts_are_unbiased_for_the_full_dimension(apart: int) -> None
     mean, stderr = np.mean(per_subspace, axis=0), np.std(per_subspace, axis=0) / 150**0.5
     expected = full.numpy() / 60_000
     assert (np.abs(mean - expected) < 4.5 * np.hypot(stderr, (expected / 60_000) ** 0.5)).all()
+
+
+def test_circles_of_a_subspace_run_through_orthogonal_unit_directions() -> None:
+    """Then every point of the circle is uniform on the sphere, so its noise is exactly normal."""
+    targets = problems.image_like(20, 60)
+    sampler = SubspaceSampler(targets, SamplingPlan(7, 3, 0.0), principal_directions(targets), 5, None)
+    sampler.begin(0)
+    draw = sampler.draw_circles(10, 8).noise.double()
+    pairs = draw[:, 3:].view(4, 2, 7)
+    gram = pairs @ pairs.transpose(1, 2)
+    assert torch.allclose(gram, torch.eye(2, dtype=torch.float64).expand(4, 2, 2), atol=1e-6)
+    assert torch.equal(draw[:, :3].float(), sampler.draw(10, 8).noise[:, :3])
+    full = FullSampler(targets, 5, None)
+    assert torch.equal(full.draw_circles(10, 8).noise, full.draw(10, 8).noise)

@@ -101,9 +101,7 @@ def circle_points(circles: CircleCandidates, heights: Tensor) -> Candidates:
     return Candidates(*(torch.from_numpy(np.ascontiguousarray(part)) for part in parts))
 
 
-def _sums(
-    circles: CircleCandidates, heights: Tensor, add: Callable[..., int], columns: int
-) -> list[Tensor]:
+def _sums(circles: CircleCandidates, heights: Tensor, add: Callable[..., int], columns: int) -> list[Tensor]:
     """Runs a native sum over shards of circles; (n,) integers per column."""
     n = len(heights)
     offsets, indices = (contiguous(t, torch.int64, "circles") for t in (circles.offsets, circles.indices))
@@ -123,7 +121,9 @@ def _sums(
                 )
         return sums
 
-    total = sum(threads.run(work, shards(offsets, n, ENTRIES_PER_CALL)), np.zeros((n, columns), dtype=np.int64))
+    total = sum(
+        threads.run(work, shards(offsets, n, ENTRIES_PER_CALL)), np.zeros((n, columns), dtype=np.int64)
+    )
     return [torch.from_numpy(np.ascontiguousarray(total[:, i])) for i in range(columns)]
 
 

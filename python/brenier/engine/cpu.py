@@ -124,12 +124,13 @@ class CpuEngine:
         parts = iter(threads.run(work, [piece for block in blocks for piece in block]))
         return join_rows([join_ranges([next(parts) for _ in block], margin) for block in blocks])
 
-
     def circle_candidates(self, x: Tensor, y: PackedTargets, h: Tensor, margin: float) -> CircleCandidates:
         """Targets within the margin at one of the points of each pair of rows, ascending by index."""
         heights = scale_heights(h, y.body)
         if heights is None:
-            return join_circles([(np.zeros(len(x) // 2, dtype=np.int64), np.empty(0, dtype=np.int64), np.empty((0, 2)))])
+            return join_circles(
+                [(np.zeros(len(x) // 2, dtype=np.int64), np.empty(0, dtype=np.int64), np.empty((0, 2)))]
+            )
         floats = y.floats()
 
         def work(piece: Piece) -> Rows:

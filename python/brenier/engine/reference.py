@@ -70,7 +70,6 @@ class ReferenceEngine:
             values.append(block[keep])
         return concatenate(lengths, indices, values, x.device)
 
-
     def circle_candidates(self, x: Tensor, y: Tensor, h: Tensor, margin: float) -> CircleCandidates:
         """Targets with score ≥ best − margin at one of the circle's 16 points, ascending by index."""
         lengths, indices, products = [], [], []

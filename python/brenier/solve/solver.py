@@ -21,7 +21,6 @@ from brenier.solve.principal import Principal, principal_directions
 from brenier.solve.problem import Problem
 from brenier.solve.result import Record, Status
 from brenier.solve.sampling import (
-    CIRCLE_GAIN,
     LEAST_SAVING,
     SUBSPACE_SIZES,
     FullSampler,
@@ -126,9 +125,9 @@ def plan_sampling(problem: Problem) -> tuple[Principal | None, SamplingPlan]:
     """Principal directions are computed only where a subspace may pay at all."""
     n, d = problem.size, problem.dimension
     if d <= LEAST_SAVING * min(SUBSPACE_SIZES):
-        return None, choose_sampling(n, d, CIRCLE_GAIN * batch_size(n), {})
+        return None, choose_sampling(n, d, batch_size(n), {})
     principal = principal_directions(problem.targets)
-    return principal, choose_sampling(n, d, CIRCLE_GAIN * batch_size(n), principal.residuals)
+    return principal, choose_sampling(n, d, batch_size(n), principal.residuals)
 
 
 def first_state(problem: Problem, start: Start) -> State:

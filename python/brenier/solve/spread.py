@@ -98,7 +98,9 @@ def collect(
         if judging:
             found.tally = found.tally.plus(*circle_wins(circles, average), circles.circles)
         if first == 0 and state.step < GAP_STEPS:
-            found.gap = mean_gap(circle_points(circles.head(GAP_CIRCLES), heights), MARGIN * epsilon, state.gap)
+            found.gap = mean_gap(
+                circle_points(circles.head(GAP_CIRCLES), heights), MARGIN * epsilon, state.gap
+            )
     return found
 
 
