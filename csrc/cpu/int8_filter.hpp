@@ -57,18 +57,56 @@ struct RowBlock8 {
     int64_t source(int64_t row) const { return noise.order[first + row]; }
 };
 
+// `slots` numbers in one operation: loops this short are unrolled before compilers could make vectors of them.
+template <int slots>
+struct VectorOf;
+template <>
+struct VectorOf<4> {
+    typedef float Floats __attribute__((vector_size(16)));
+    typedef int32_t Integers __attribute__((vector_size(16)));
+};
+template <>
+struct VectorOf<8> {
+    typedef float Floats __attribute__((vector_size(32)));
+    typedef int32_t Integers __attribute__((vector_size(32)));
+};
+template <>
+struct VectorOf<16> {
+    typedef float Floats __attribute__((vector_size(64)));
+    typedef int32_t Integers __attribute__((vector_size(64)));
+};
+
+template <int slots>
+struct Lanes8 {
+    using Floats = typename VectorOf<slots>::Floats;
+    using Integers = typename VectorOf<slots>::Integers;
+
+    static Floats load(const float* from) {
+        Floats values;
+        __builtin_memcpy(&values, from, sizeof values);
+        return values;
+    }
+    static Floats all(float value) { return value - Floats{}; }
+    static Floats larger(Floats a, Floats b) { return a > b ? a : b; }
+    static Floats smaller(Floats a, Floats b) { return a < b ? a : b; }
+    static void store(int32_t* to, Integers values) { __builtin_memcpy(to, &values, sizeof values); }
+    static Integers truncate(Floats values) { return __builtin_convertvector(values, Integers); }
+};
+
 // Bars of one panel of rows against one panel of targets, in units of s_x s_y.
 template <class Tile>
 struct Bars {
     static constexpr int slots = RowBlock8<Tile>::slots;
+    using L = Lanes8<slots>;
     alignas(64) int32_t bar[slots];
 
     Bars(RowBlock8<Tile>& rows, int64_t panel, float inverse_scale) {
-        const float *best = rows.bar.get() + panel * slots, *error = rows.error.get() + panel * slots;
-        const float* offset = rows.offset.get() + panel * slots;
-        for (int s = 0; s < slots; ++s) bar[s] = integer((best[s] - error[s]) * inverse_scale - offset[s]);
+        const int64_t at = panel * slots;
+        const auto best = L::load(rows.bar.get() + at), error = L::load(rows.error.get() + at);
+        const auto exact = (best - error) * inverse_scale - L::load(rows.offset.get() + at);
+        L::store(bar, L::truncate(L::smaller(L::larger(exact, L::all(lowest_bar)), L::all(highest_bar))) - 1);
     }
-    // Rounded down; far below everything where the bar is.
+    // The same for one row: rounded down; far below everything where the bar is.
     static int32_t integer(float exact) {
         const float low = exact > lowest_bar ? exact : lowest_bar;
         return int32_t(low < highest_bar ? low : highest_bar) - 1;
@@ -78,9 +116,12 @@ struct Bars {
 // Heights and dither sums of one panel of targets as integers, rounded up; the first value of every sum.
 template <class Tile>
 inline void start_sums(const float* bias, const float* dither_sums, float inverse_row_scale, int32_t* start) {
-    for (int i = 0; i < Tile::targets; ++i) {
-        const float wanted = bias[i] * inverse_row_scale - dither_sums[i];
-        start[i] = int32_t(wanted > lowest_bias ? wanted : lowest_bias) + 2;
+    constexpr int step = RowBlock8<Tile>::slots;
+    using L = Lanes8<step>;
+    static_assert(Tile::targets % step == 0);
+    for (int i = 0; i < Tile::targets; i += step) {
+        const auto wanted = L::load(bias + i) * inverse_row_scale - L::load(dither_sums + i);
+        L::store(start + i, L::truncate(L::larger(wanted, L::all(lowest_bias))) + 2);
     }
 }
 
