@@ -31,7 +31,8 @@ int32_t calibrate8(int64_t repeats) {
     for (int64_t k = 0; k < Tile::rows; ++k) bars[k] = 1;
     int32_t reached = 0;
     for (int64_t i = 0; i < repeats; ++i)
-        reached += Tile::score(rows.get(), panel.get(), steps, start.get(), 0, bars.get(), sums.get());
+        reached += Tile::score(rows.get(), panel.get(), steps, start.get(), 0, bars.get(), sums.get(),
+                               Ahead{panel.get(), 0});
     return reached;
 }
 

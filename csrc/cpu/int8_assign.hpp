@@ -1,8 +1,10 @@
 // assign by the int8 filter: winner[j] = lowest i with the largest score <x_j, y_i> + h_i  (float64, fixed order).
 //
-// Whatever leads a row by its int8 score is scored in float64 at once, which raises the row's bar; what else reaches
-// the bar waits, with its upper bound, until the bar is final. Leaders come out of order, so ties compare indices.
-// Where far too much passes (ties, useless bounds) the call gives up after a few panels, and the caller uses float32.
+// Whatever leads a row by its int8 score raises the row's bar to its own lower bound; what reaches the bar waits, with
+// its upper bound. When a row has no place left, or at the end, those that still reach the bar are scored in float64,
+// the most promising first, which raises the bar above most of the others. So nearly all float64 work is one score
+// per row. They are scored out of order, so ties compare indices. Where far too much passes (ties, useless bounds) the
+// call gives up after a few panels, and the caller uses float32.
 #pragma once
 
 #include "cpu/int8_filter.hpp"
@@ -19,7 +21,7 @@ class AssignSink8 {
         : rows_(rows), targets_(targets), heights_(heights), lo_(lo), winners_(winners), scores_(scores),
           counts_(counts), lead_(rows.count), waiting_(rows.count) {
         for (int64_t j = 0; j < rows.count; ++j) {
-            lead_[j] = -__builtin_inff(), waiting_[j].count = 0;
+            lead_[j] = bar(j) = -__builtin_inff(), waiting_[j].count = 0;
             raise_bar(j);
         }
     }
@@ -38,7 +40,7 @@ class AssignSink8 {
             counts_.passed += __builtin_popcount(reached);
             const int64_t slot = panel * RowBlock8<Tile>::slots + r;
             const float offset = rows_.offset[slot], error = rows_.error[slot];
-            if (lead(row, target, reached, scale, offset, sum))
+            if (lead(row, target, reached, scale, offset, error, sum))
                 reached &= Tile::reached(sum, Bars<Tile>::integer((bar(row) - error) / scale - offset));
             while (reached) {
                 const int i = take_lowest(reached);
@@ -49,7 +51,10 @@ class AssignSink8 {
     }
 
     void finish() {
-        for (int64_t j = 0; j < rows_.count; ++j) rescore(j);
+        for (int64_t j = 0; j < rows_.count; ++j) {
+            drop_below(waiting_[j], bar(j));
+            rescore(j);
+        }
     }
 
   private:
@@ -60,19 +65,27 @@ class AssignSink8 {
         int32_t count;
     };
 
-    float bar(int64_t row) { return rows_.bar[RowBlock8<Tile>::slot(row)]; }
+    float& bar(int64_t row) { return rows_.bar[RowBlock8<Tile>::slot(row)]; }
 
-    // The lower bound of the row's best score, shifted as int8 scores are, in units of s_x.
-    void raise_bar(int64_t row) {
-        const int64_t source = rows_.source(row), place = rows_.first + row;
-        const double scale = rows_.scale(row / Tile::rows);
-        const double error = exact_error(rows_.noise.norms[place] * scale, targets_, heights_);
-        const double least = scores_[source] - heights_.pivot - rows_.noise.shifts[place] - error;
-        rows_.bar[RowBlock8<Tile>::slot(row)] = rounded_down(least / scale);
+    // What float64 and the shift may have lost, in units of s_x.
+    double rounding(int64_t row, double scale) const {
+        return exact_error(rows_.noise.norms[rows_.first + row] * scale, targets_, heights_) / scale;
     }
 
-    // Scores the largest of those reached if it leads, and takes it out.
-    bool lead(int64_t row, int64_t target, uint32_t& reached, float scale, float offset, const int32_t* sums) {
+    // From the best float64 score so far: a lower bound of the row's best, shifted as int8 scores are, in units of s_x.
+    void raise_bar(int64_t row) {
+        const double scale = rows_.scale(row / Tile::rows), best = scores_[rows_.source(row)];
+        const double least = best - heights_.pivot - rows_.noise.shifts[rows_.first + row];
+        raise(row, rounded_down(least / scale - rounding(row, scale)));
+    }
+
+    void raise(int64_t row, float least) {
+        if (least > bar(row)) bar(row) = least;
+    }
+
+    // Takes the largest of those reached for the leader, if it is, and raises the bar by it.
+    bool lead(int64_t row, int64_t target, uint32_t reached, float scale, float offset, float error,
+              const int32_t* sums) {
         int best = __builtin_ctz(reached);
         for (uint32_t rest = reached; rest;) {
             const int i = take_lowest(rest);
@@ -81,9 +94,12 @@ class AssignSink8 {
         const float score = (float(sums[best]) + offset) * scale;
         if (score <= lead_[row]) return false;
         lead_[row] = score;
-        reached &= ~(uint32_t(1) << best);
-        score_exactly(row, target + best);
-        raise_bar(row);
+        const double row_scale = rows_.scale(row / Tile::rows);
+        const double height = double(heights_.bias[target + best]) / row_scale;
+        if (height < 0.5 * lowest_bias) return true;  // it was clamped upwards: no lower bound
+        const double surplus = scale * (8 + 0x1p-18 * (__builtin_fabs(height) + __builtin_fabsf(offset)));
+        const double least = score - __builtin_fabsf(score) * 0x1p-20 - error - surplus;
+        raise(row, rounded_down(least - 2 * rounding(row, row_scale)));
         return true;
     }
 
@@ -104,12 +120,17 @@ class AssignSink8 {
     }
 
     void push(int64_t row, int64_t target, float most) {
-        if (most < bar(row)) return;
         Waiting& waiting = waiting_[row];
-        if (waiting.count == room) drop_below(waiting, bar(row));
-        if (waiting.count == room) rescore(row);
+        if (waiting.count == room) make_room(row);
         waiting.target[waiting.count] = target;
         waiting.most[waiting.count++] = most;
+    }
+
+    void make_room(int64_t row) {
+        Waiting& waiting = waiting_[row];
+        drop_below(waiting, bar(row));
+        if (waiting.count > room / 2) score_best(row);
+        if (waiting.count > room / 2) rescore(row);
     }
 
     static void drop_below(Waiting& waiting, float bar) {
@@ -122,12 +143,20 @@ class AssignSink8 {
         waiting.count = kept;
     }
 
-    void rescore(int64_t row) {
+    // In float64, of those that wait, the one with the largest upper bound; drops what cannot win any more.
+    void score_best(int64_t row) {
         Waiting& waiting = waiting_[row];
-        drop_below(waiting, bar(row));
-        for (int i = 0; i < waiting.count; ++i) score_exactly(row, waiting.target[i]);
-        waiting.count = 0;
+        int best = 0;
+        for (int i = 1; i < waiting.count; ++i) best = waiting.most[i] > waiting.most[best] ? i : best;
+        score_exactly(row, waiting.target[best]);
+        --waiting.count;
+        waiting.target[best] = waiting.target[waiting.count], waiting.most[best] = waiting.most[waiting.count];
         raise_bar(row);
+        drop_below(waiting, bar(row));
+    }
+
+    void rescore(int64_t row) {
+        while (waiting_[row].count) score_best(row);
     }
 
     RowBlock8<Tile>& rows_;

@@ -125,10 +125,11 @@ inline void start_sums(const float* bias, const float* dither_sums, float invers
     }
 }
 
-// Part p of `parts` of what will be read next, towards the second-level cache: memory is too slow to wait for.
-inline void fetch_part(const uint8_t* next, int64_t bytes, int64_t p, int64_t parts) {
-    for (int64_t at = bytes * p / parts / 64 * 64; at < bytes * (p + 1) / parts; at += 64)
-        __builtin_prefetch(next + at, 0, 2);
+// Part p of `parts` of the next `steps` of a panel of targets.
+template <class Tile>
+inline Ahead part_ahead(const uint8_t* next, int64_t steps, int64_t p, int64_t parts) {
+    const int64_t bytes = 4 * Tile::targets;
+    return {next + steps * bytes * p / parts, ceil_div(bytes, parts)};
 }
 
 template <class Tile, class Sink>
@@ -161,13 +162,13 @@ class Filter8 {
     void shallow_panel(int64_t lo, int64_t end) {
         const float scale = targets_.scales[lo / Tile::targets], inverse = 1 / scale;
         alignas(64) int32_t start[Tile::targets];
-        const int64_t bytes = rows_.steps * 4 * Tile::targets;
         for (int64_t p = 0; p < rows_.panels; ++p) {
-            fetch_part(panel(lo) + bytes, bytes, p, rows_.panels);
+            const Ahead ahead = part_ahead<Tile>(panel(lo + Tile::targets), rows_.steps, p, rows_.panels);
             start_sums<Tile>(bias(lo), targets_.dither_sums + lo, 1 / rows_.scale(p), start);
             const Bars<Tile> bars(rows_, p, inverse);
-            if (__builtin_expect(Tile::score(rows_.words(p), panel(lo), rows_.steps, start, 0, bars.bar, sums_.get()), 0))
-                sink_.offer(p, lo, end, scale, bars, sums_.get());
+            const bool reached =
+                Tile::score(rows_.words(p), panel(lo), rows_.steps, start, 0, bars.bar, sums_.get(), ahead);
+            if (__builtin_expect(reached, 0)) sink_.offer(p, lo, end, scale, bars, sums_.get());
         }
     }
 
@@ -182,13 +183,13 @@ class Filter8 {
                                               : panel(hi);
                 int32_t* sums = sums_.get() + (at - lo) / Tile::targets * rows_.panels * tile;
                 for (int64_t p = 0; p < rows_.panels; ++p, sums += tile) {
-                    fetch_part(next, chunk_steps8 * step_bytes, p, rows_.panels);
-                    deep_tile(p, at, end, k, smaller(chunk_steps8, rows_.steps - k), sums);
+                    const Ahead ahead = part_ahead<Tile>(next, chunk_steps8, p, rows_.panels);
+                    deep_tile(p, at, end, k, smaller(chunk_steps8, rows_.steps - k), sums, ahead);
                 }
             }
     }
 
-    void deep_tile(int64_t p, int64_t at, int64_t end, int64_t k, int64_t steps, int32_t* sums) {
+    void deep_tile(int64_t p, int64_t at, int64_t end, int64_t k, int64_t steps, int32_t* sums, Ahead ahead) {
         if (k == 0) start_deep(p, at, sums);
         const float scale = targets_.scales[at / Tile::targets];
         const int32_t* words = rows_.words(p) + k * Tile::rows;
@@ -196,11 +197,11 @@ class Filter8 {
         if (k + steps < rows_.steps) {
             alignas(64) int32_t always[Bars<Tile>::slots];
             for (int32_t& bar : always) bar = INT32_MIN;
-            Tile::score(words, bytes, steps, sums, Tile::targets, always, sums);
+            Tile::score(words, bytes, steps, sums, Tile::targets, always, sums, ahead);
             return;
         }
         const Bars<Tile> bars(rows_, p, 1 / scale);
-        if (Tile::score(words, bytes, steps, sums, Tile::targets, bars.bar, sums))
+        if (Tile::score(words, bytes, steps, sums, Tile::targets, bars.bar, sums, ahead))
             sink_.offer(p, at, end, scale, bars, sums);
     }
 
