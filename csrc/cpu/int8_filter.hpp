@@ -125,12 +125,16 @@ inline void start_sums(const float* bias, const float* dither_sums, float invers
     }
 }
 
-// Part p of `parts` of the next `steps` of a panel of targets.
+// What the tiles of all panels of rows fetch of the next panel of targets: each an equal part.
 template <class Tile>
-inline Ahead part_ahead(const uint8_t* next, int64_t steps, int64_t p, int64_t parts) {
-    const int64_t bytes = 4 * Tile::targets;
-    return {next + steps * bytes * p / parts, ceil_div(bytes, parts)};
-}
+struct FetchAhead {
+    const uint8_t* next;
+    int64_t share, steps;
+
+    FetchAhead(const uint8_t* next_panel, int64_t panel_steps, int64_t parts)
+        : next(next_panel), share(ceil_div(4 * Tile::targets, parts)), steps(panel_steps) {}
+    Ahead part(int64_t p) const { return {next + p * steps * share, share}; }
+};
 
 template <class Tile, class Sink>
 class Filter8 {
@@ -162,12 +166,12 @@ class Filter8 {
     void shallow_panel(int64_t lo, int64_t end) {
         const float scale = targets_.scales[lo / Tile::targets], inverse = 1 / scale;
         alignas(64) int32_t start[Tile::targets];
+        const FetchAhead<Tile> ahead(panel(lo + Tile::targets), rows_.steps, rows_.panels);
         for (int64_t p = 0; p < rows_.panels; ++p) {
-            const Ahead ahead = part_ahead<Tile>(panel(lo + Tile::targets), rows_.steps, p, rows_.panels);
             start_sums<Tile>(bias(lo), targets_.dither_sums + lo, 1 / rows_.scale(p), start);
             const Bars<Tile> bars(rows_, p, inverse);
             const bool reached =
-                Tile::score(rows_.words(p), panel(lo), rows_.steps, start, 0, bars.bar, sums_.get(), ahead);
+                Tile::score(rows_.words(p), panel(lo), rows_.steps, start, 0, bars.bar, sums_.get(), ahead.part(p));
             if (__builtin_expect(reached, 0)) sink_.offer(p, lo, end, scale, bars, sums_.get());
         }
     }
@@ -181,11 +185,10 @@ class Filter8 {
                 const uint8_t* next = !last   ? panel(at + Tile::targets) + k * step_bytes
                                       : !done ? panel(lo) + (k + chunk_steps8) * step_bytes
                                               : panel(hi);
+                const FetchAhead<Tile> ahead(next, chunk_steps8, rows_.panels);
                 int32_t* sums = sums_.get() + (at - lo) / Tile::targets * rows_.panels * tile;
-                for (int64_t p = 0; p < rows_.panels; ++p, sums += tile) {
-                    const Ahead ahead = part_ahead<Tile>(next, chunk_steps8, p, rows_.panels);
-                    deep_tile(p, at, end, k, smaller(chunk_steps8, rows_.steps - k), sums, ahead);
-                }
+                for (int64_t p = 0; p < rows_.panels; ++p, sums += tile)
+                    deep_tile(p, at, end, k, smaller(chunk_steps8, rows_.steps - k), sums, ahead.part(p));
             }
     }
 
