@@ -11,6 +11,7 @@
 #include "core/int8_bound.hpp"
 #include "cpu/filter.hpp"
 #include "cpu/int8_pack.hpp"
+#include "cpu/int8_tile.hpp"
 
 namespace brenier::cpu {
 namespace {

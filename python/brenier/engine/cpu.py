@@ -33,6 +33,9 @@ from brenier.types import Candidates
 OPERATIONS_PER_CALL = 4e9
 """Multiply-adds count twice: below 0.1 s at 40 GFLOP/s, so that an interrupt is answered soon."""
 
+LEAST_ROWS = 96
+"""In a block of rows, where there are so many: fewer would read the targets too often."""
+
 UNRESTRICTED = 1000
 """Exponent of heights that are all equal: they never limit the scaling of the noise."""
 
@@ -244,10 +247,8 @@ def cut(rows: int, y: FloatTargets | int8.Int8Targets, operations: float | None 
     """
     (targets, depth), body, workers = y.source.shape, y.body, threads.thread_count()
     operations = operations or OPERATIONS_PER_CALL
-    panel = 16 * body.rows
-    per_thread = -(-rows // (4 * workers * panel)) * panel
-    affordable = int(operations / (2 * max(1, targets) * max(1, depth))) // panel * panel
-    height = max(panel, min(per_thread, affordable))
+    affordable = int(operations / (2 * max(1, targets) * max(1, depth)))
+    height = block_height(rows, max(affordable, LEAST_ROWS), workers, body.rows)
     blocks = [(lo, min(lo + height, rows)) for lo in range(0, rows, height)]
     affordable = int(operations / (2 * min(height, max(1, rows)) * max(1, depth)))
     groups = 1 if len(blocks) >= workers else -(-workers // max(1, len(blocks)))
@@ -255,6 +256,15 @@ def cut(rows: int, y: FloatTargets | int8.Int8Targets, operations: float | None 
     groups = min(groups, len(ranges))
     dealt = [ranges[len(ranges) * g // groups : len(ranges) * (g + 1) // groups] for g in range(groups)]
     return [[Piece(block, group) for group in dealt] for block in blocks]
+
+
+def block_height(rows: int, most: int, workers: int, panel: int) -> int:
+    """Rows of each block, whole panels: as many blocks for one thread as for another, and at least four for each
+    where that leaves LEAST_ROWS of them in a block."""
+    count = max(-(-rows // most), min(4 * workers, rows // LEAST_ROWS), 1)
+    if rows >= workers * LEAST_ROWS:
+        count = -(-count // workers) * workers
+    return max(1, -(-rows // (count * panel))) * panel
 
 
 def target_ranges(targets: int, most: int, panel: int) -> Iterator[tuple[int, int]]:
