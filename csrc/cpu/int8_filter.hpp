@@ -126,17 +126,6 @@ inline void start_sums(const float* bias, const float* dither_sums, float invers
     }
 }
 
-// What the tiles of all panels of rows fetch of the next panel of targets: each an equal part.
-template <class Tile>
-struct FetchAhead {
-    const uint8_t* next;
-    int64_t share, steps;
-
-    FetchAhead(const uint8_t* next_panel, int64_t panel_steps, int64_t parts)
-        : next(next_panel), share(ceil_div(4 * Tile::targets, parts)), steps(panel_steps) {}
-    Ahead part(int64_t p) const { return {next + p * steps * share, share}; }
-};
-
 template <class Tile, class Sink>
 class Filter8 {
   public:
@@ -167,7 +156,7 @@ class Filter8 {
     void shallow_panel(int64_t lo, int64_t end) {
         const float scale = targets_.scales[lo / Tile::targets], inverse = 1 / scale;
         alignas(64) int32_t start[Tile::targets];
-        const FetchAhead<Tile> ahead(panel(lo + Tile::targets), rows_.steps, rows_.panels);
+        const FetchAhead ahead(panel(lo + Tile::targets), 4 * Tile::targets, rows_.steps, rows_.panels);
         for (int64_t p = 0; p < rows_.panels; ++p) {
             start_sums<Tile>(bias(lo), targets_.dither_sums + lo, 1 / rows_.scale(p), start);
             const Bars<Tile> bars(rows_, p, inverse);
@@ -180,17 +169,17 @@ class Filter8 {
     // Chunks of depth over a block of targets; the sums wait in memory between chunks.
     void deep_block(int64_t lo, int64_t hi, int64_t end) {
         constexpr int64_t step_bytes = 4 * Tile::targets;
-        for (int64_t k = 0; k < rows_.steps; k += chunk_steps8)
-            for (int64_t at = lo; at < hi; at += Tile::targets) {
-                const bool last = at + Tile::targets >= hi, done = k + chunk_steps8 >= rows_.steps;
-                const uint8_t* next = !last   ? panel(at + Tile::targets) + k * step_bytes
-                                      : !done ? panel(lo) + (k + chunk_steps8) * step_bytes
-                                              : panel(hi);
-                const FetchAhead<Tile> ahead(next, chunk_steps8, rows_.panels);
-                int32_t* sums = sums_.get() + (at - lo) / Tile::targets * rows_.panels * tile;
+        const int64_t panels = ceil_div(hi - lo, Tile::targets);
+        for (int64_t k = 0; k < rows_.steps; k += chunk_steps8) {
+            const int64_t chunk = smaller(chunk_steps8, rows_.steps - k);
+            for (int64_t t = 0; t < panels; ++t) {
+                const FetchAhead ahead(after_chunk(panel(lo), rows_.steps, step_bytes, Place{t, panels, k, chunk}),
+                                       step_bytes, chunk, rows_.panels);
+                int32_t* sums = sums_.get() + t * rows_.panels * tile;
                 for (int64_t p = 0; p < rows_.panels; ++p, sums += tile)
-                    deep_tile(p, at, end, k, smaller(chunk_steps8, rows_.steps - k), sums, ahead.part(p));
+                    deep_tile(p, lo + t * Tile::targets, end, k, chunk, sums, ahead.part(p));
             }
+        }
     }
 
     void deep_tile(int64_t p, int64_t at, int64_t end, int64_t k, int64_t steps, int32_t* sums, Ahead ahead) {

@@ -11,14 +11,10 @@
 
 #include <cstdint>
 
+#include "cpu/tile.hpp"
+
 namespace brenier::cpu {
 namespace {
-
-// Memory to fetch ahead of its use, `step` bytes onwards at every step of the tile; need not be there.
-struct Ahead {
-    const uint8_t* next;
-    int64_t step;
-};
 
 template <int targets>
 inline uint32_t reached_bits(const int32_t* sums, int32_t bar) {
