@@ -24,7 +24,9 @@ class AssignSink8 {
             lead_[j] = bar(j) = -__builtin_inff(), waiting_[j] = 0;
             const double scale = rows.scale(j / Tile::rows);
             rounding_[j] = exact_error(rows.noise.norms[rows.first + j] * scale, targets, heights) / scale;
-            if (scores[rows.source(j)] > -__builtin_inf()) raise_bar(j);
+            const int64_t source = rows.source(j);
+            take_guess<V>(exact_noise(), source, exact_targets(), exact_heights(), winners + source, scores + source);
+            if (scores[source] > -__builtin_inf()) raise_bar(j);
         }
     }
 
@@ -101,18 +103,20 @@ class AssignSink8 {
         return true;
     }
 
+    Noise exact_noise() const { return {rows_.noise.rows, rows_.noise.exact, nullptr, nullptr, nullptr}; }
+    Targets exact_targets() const { return {targets_.count, targets_.exact, nullptr, 0, 0}; }
+    Heights exact_heights() const { return {heights_.exact, nullptr, 0, 0, 0}; }
+
     void score_exactly(int64_t row, int64_t target) {
-        ++counts_.rescored;
         const int64_t source = rows_.source(row);
+        if (target == winners_[source]) return;  // the guess, come by on its own
+        ++counts_.rescored;
         with_row(targets_.exact, target, [&](const auto* values) {
             const char* bytes = reinterpret_cast<const char*>(values);  // from memory, all lines at once
             for (int64_t at = 0; at < targets_.exact.depth * int64_t(sizeof *values); at += 64)
                 __builtin_prefetch(bytes + at, 0, 2);
         });
-        const Noise noise{rows_.noise.rows, rows_.noise.exact, nullptr, nullptr, nullptr};
-        const Targets exact{targets_.count, targets_.exact, nullptr, 0, 0};
-        const Heights heights{heights_.exact, nullptr, 0, 0, 0};
-        const double score = exact_score<V>(noise, source, exact, heights, target);
+        const double score = exact_score<V>(exact_noise(), source, exact_targets(), exact_heights(), target);
         if (score > scores_[source] || (score == scores_[source] && target < winners_[source]))
             scores_[source] = score, winners_[source] = target;
     }
@@ -166,8 +170,7 @@ class AssignSink8 {
     Scratch<List8> lists_;
 };
 
-// winners and scores (rows,) hold the best of earlier ranges, or any guess with its score (-1 and -inf for none), and
-// are updated. False, with rows left undone, when the bounds are too loose to be worth while.
+// winners and scores (rows,) hold the best of earlier ranges, any guess with -inf, or -1 and -inf, and are updated. False, with rows left undone, when the bounds are too loose to be worth while.
 template <class V, class Tile>
 bool assign8(const Noise8& noise, const Targets8& targets, const Heights8& heights, Range range, float kappa,
              int64_t* winners, double* scores, Int8Counts* counts) {

@@ -92,12 +92,14 @@ struct PackedIntegers {
     }
 };
 
-// Against the definition, for both bounds; where a call gives up, what it found must still be no lie.
+// Against the definition, for both bounds, from a guess of row j's winner that is its number, or from none. Where a
+// call gives up, what it found must still be no lie.
 inline void check_integer_assign(const cpu::Int8Body& body, const Problem& p, int64_t split) {
     const PackedIntegers packed(body, p);
     for (float kappa : {float(infinity), 3.0f}) {
         std::vector<int64_t> winners(size_t(p.rows), -1);
         std::vector<double> scores(size_t(p.rows), -infinity);
+        for (int64_t j = 0; split % 2 && j < std::min(p.rows, p.count); ++j) winners[size_t(j)] = j;
         Int8Counts counts{0, 0};
         bool done = true;
         for (int64_t lo = 0; lo < p.count && done; lo += split)

@@ -15,6 +15,7 @@ void check_assign(const Packed& packed, int64_t split) {
     const Problem& p = packed.problem;
     std::vector<int64_t> winners(size_t(p.rows), -1);
     std::vector<double> scores(size_t(p.rows), -infinity);
+    for (int64_t j = 0; split % 2 && j < std::min(p.rows, p.count); ++j) winners[size_t(j)] = j;  // guesses
     for (int64_t lo = 0; lo < p.count; lo += split)
         packed.body.assign(packed.noise, packed.targets, packed.heights, {lo, std::min(lo + split, p.count)},
                            winners.data(), scores.data());

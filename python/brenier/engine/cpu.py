@@ -91,18 +91,19 @@ class CpuEngine:
         return PackedTargets(choose_body(), with_contiguous_rows(y))
 
     def assign(
-        self, x: Tensor, y: PackedTargets, h: Tensor, exact: str = "certified"
+        self, x: Tensor, y: PackedTargets, h: Tensor, exact: str = "certified", warm: Tensor | None = None
     ) -> tuple[Tensor, Tensor]:
-        """Winners int64 (N,) and their float64 scores (N,)."""
-        winners = np.full(len(x), -1, dtype=np.int64)
+        """Winners int64 (N,) and their float64 scores (N,); warm (N,) are guesses, -1 for none."""
+        guesses = no_guesses(len(x)) if warm is None else warm.numpy()
+        winners = no_guesses(len(x))
         scores = np.full(len(x), -np.inf)
         if len(x) and bool((h > -torch.inf).any()):
             rest = [(0, len(x))]
             chosen = y.choose(len(x), exact).name
             if chosen != "fp32":
-                rest = assign_integers(chosen, x, y, h, exact, winners, scores)
+                rest = assign_integers(chosen, x, y, h, exact, guesses, (winners, scores))
             for lo, hi in rest:
-                winners[lo:hi], scores[lo:hi] = assign_floats(x[lo:hi], y, h)
+                winners[lo:hi], scores[lo:hi] = assign_floats(x[lo:hi], y, h, guesses[lo:hi])
         return torch.from_numpy(winners), torch.from_numpy(scores)
 
     def candidates(self, x: Tensor, y: PackedTargets, h: Tensor, margin: float) -> Candidates:
@@ -121,13 +122,19 @@ class CpuEngine:
         return join_rows([join_ranges([next(parts) for _ in block], margin) for block in blocks])
 
 
-def assign_floats(x: Tensor, y: PackedTargets, h: Tensor) -> tuple[np.ndarray, np.ndarray]:
+def no_guesses(rows: int) -> np.ndarray:
+    return np.full(rows, -1, dtype=np.int64)
+
+
+def assign_floats(
+    x: Tensor, y: PackedTargets, h: Tensor, guesses: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
     """assign through the float32 filter, whatever the data."""
     floats, heights = y.floats(), scale_heights(h, y.body)
     assert heights is not None
 
     def work(piece: Piece) -> tuple[np.ndarray, np.ndarray]:
-        return assign_piece(x, floats, heights, piece)
+        return assign_piece(x, floats, heights, piece, guesses)
 
     blocks = cut(len(x), floats)
     parts = iter(threads.run(work, [piece for block in blocks for piece in block]))
@@ -136,9 +143,15 @@ def assign_floats(x: Tensor, y: PackedTargets, h: Tensor) -> tuple[np.ndarray, n
 
 
 def assign_integers(
-    name: str, x: Tensor, y: PackedTargets, h: Tensor, exact: str, winners: np.ndarray, scores: np.ndarray
+    name: str,
+    x: Tensor,
+    y: PackedTargets,
+    h: Tensor,
+    exact: str,
+    guesses: np.ndarray,
+    out: tuple[np.ndarray, np.ndarray],
 ) -> list[tuple[int, int]]:
-    """assign through an integer filter; returns the ranges of rows for which its bounds were too loose."""
+    """assign through an integer filter into out; returns ranges of rows for which its bounds were too loose."""
     packed = y.integers(name)
     if packed is None:
         return [(0, len(x))]
@@ -149,8 +162,8 @@ def assign_integers(
     def work(piece: Piece) -> tuple[np.ndarray, np.ndarray] | None:
         if tally.loose:
             return None
-        rows = x[slice(*piece.rows)]
-        return int8.assign_piece(rows, packed, heights, piece.ranges, kappa, tally)
+        rows = slice(*piece.rows)
+        return int8.assign_piece(x[rows], packed, heights, piece.ranges, kappa, tally, guesses[rows])
 
     blocks = cut(len(x), packed, int8.OPERATIONS_PER_CALL)
     parts = iter(threads.run(work, [piece for block in blocks for piece in block]))
@@ -161,16 +174,17 @@ def assign_integers(
             rest.append(block[0].rows)
         else:
             rows = slice(*block[0].rows)
-            winners[rows], scores[rows] = merge_winners(found)
+            out[0][rows], out[1][rows] = merge_winners(found)
     y.measured[name, exact] = 1.0 if tally.loose else tally.share
     return rest
 
 
-def assign_piece(x: Tensor, y: FloatTargets, heights: Heights, piece: Piece) -> tuple[np.ndarray, np.ndarray]:
+def assign_piece(
+    x: Tensor, y: FloatTargets, heights: Heights, piece: Piece, guesses: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
     """Best target of each row among the ranges, which ascend: each call goes on from the one before."""
     noise = PackedNoise(x[slice(*piece.rows)], y, heights.exponent)
-    winners = np.full(noise.count, -1, dtype=np.int64)
-    scores = np.full(noise.count, -np.inf)
+    winners, scores = guesses[slice(*piece.rows)].copy(), np.full(noise.count, -np.inf)
     for lo, hi in piece.ranges:
         core().assign(
             y.body.index, noise.view, y.view(), heights.view(), lo, hi, address(winners), address(scores)

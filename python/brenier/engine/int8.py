@@ -222,15 +222,20 @@ class Survivors:
 
 
 def assign_piece(
-    x: Tensor, y: Int8Targets, h: Int8Heights, ranges: list[tuple[int, int]], kappa: float, tally: Survivors
+    x: Tensor,
+    y: Int8Targets,
+    h: Int8Heights,
+    ranges: list[tuple[int, int]],
+    kappa: float,
+    tally: Survivors,
+    guesses: np.ndarray,
 ) -> tuple[np.ndarray, np.ndarray] | None:
     """Best target of each row among the ranges; None where int8 does not fit the data."""
     noise = Int8Noise(x, y)
     if not noise.usable:
         tally.loose = True
         return None
-    winners = np.full(noise.count, -1, dtype=np.int64)
-    scores = np.full(noise.count, -np.inf)
+    winners, scores = guesses.copy(), np.full(noise.count, -np.inf)
     counts = np.zeros(2, dtype=np.int64)
     out = (address(winners), address(scores), address(counts))
     targets, heights = y.view(), h.view()
