@@ -149,6 +149,7 @@ void check_integers(const cpu::Int8Body& body) {
             for (int64_t count : {1, body.targets - 1, int(body.targets), 2 * body.targets + 1, 300})
                 if (rows * count * depth < 4000000) check_integer_assign(body, Problem(rows, count, depth), count);
     check_integer_assign(body, Problem(30, 300, 40), 2 * body.targets);
+    for (int64_t depth : {1, 2, 3, 31, 64, 100}) check_rotation(body, Problem(5, 7, depth));
     std::vector<std::thread> threads;
     for (int t = 0; t < 4; ++t) threads.emplace_back([&] { check_integer_assign(body, Problem(30, 200, 40), 200); });
     for (std::thread& thread : threads) thread.join();
