@@ -10,15 +10,16 @@ from brenier.errors import EngineError
 
 FILTERS = ("fp32", "int16", "int8")
 
-# Relative costs, in multiply-adds of the float32 tile (benchmarks/assign_cpu.py measures them).
-SPEED = {"fp32": 1.0, "int16": 1.9, "int8": 3.7}  # multiply-adds of the tile in the time of one of float32
-PAIR = 4.0  # start, bars and compare of one pair
-RESCORE = (20.0, 400.0)  # float64 score of one pair, whose values come from memory: per depth, and once
-PACK = {"fp32": 10.0, "int16": 20.0, "int8": 20.0}  # per value packed
-TURN = 2.0  # per value rotated and power of two of the depth
+# Relative costs, in multiply-adds of the float32 tile, as benchmarks/filter_costs.py measures them.
+SPEED = {"fp32": 1.0, "int16": 2.0, "int8": 3.9}  # multiply-adds of the tile in the time of one of float32
+PAIR = {"fp32": 12.0, "int16": 22.0, "int8": 30.0}  # start, bars and compare of one pair, in the tile's own
+ROW = 1e5  # of one row: what leads or waits for a time
+RESCORE = (30.0, 5000.0)  # float64 score of one pair, whose values come from memory: per depth, and once
+PACK = {"fp32": 300.0, "int16": 130.0, "int8": 90.0}  # per value packed
+TURN = 14.0  # per value rotated and power of two of the depth
 SPIKY = 0.012  # above this, targets are rotated
-FEW = 8.0  # pairs per row that any filter leaves, most of them early leaders
-LOOSE_STRICT = {"int16": 4e-6, "int8": 1e-5}  # more, per target and depth, where only certain bounds count
+FEW = 2.0  # pairs per row that any filter leaves
+LOOSE_STRICT = {"int16": 2e-8, "int8": 1.2e-6}  # more, per target and depth, where only certain bounds count
 TOO_LOOSE = 0.1  # share of pairs scored in float64 above which a filter is not tried again
 
 
@@ -91,8 +92,8 @@ def estimate(name: str, work: Work) -> Estimate:
     turning = TURN * math.log2(work.depth + 1) if name != "fp32" and rotates(work.spikiness) else 0.0
     return Estimate(
         name,
-        pairs * (work.depth + PAIR) / SPEED[name],
-        work.rows * survivors(name, work) * rescore,
+        pairs * (work.depth + PAIR[name]) / SPEED[name],
+        work.rows * (survivors(name, work) * rescore + ROW),
         (PACK[name] + turning) * packed_rows * work.depth,
     )
 
