@@ -1,0 +1,25 @@
+"""Which filter the GPU engines use: BRENIER_GPU_FILTER, for measurements and for doubt."""
+
+from __future__ import annotations
+
+import os
+
+from brenier.errors import EngineError
+
+FILTERS = ("half", "plain")
+
+
+def gpu_filter() -> str:
+    """ "half" (fp16 on tensor cores, certified) or "plain" (the float32 or float64 kernels alone).
+
+    Raises EngineError for any other word in BRENIER_GPU_FILTER.
+    """
+    asked = os.environ.get("BRENIER_GPU_FILTER") or "half"
+    if asked not in FILTERS:
+        raise EngineError(
+            "BRENIER_GPU_FILTER",
+            expected="one of " + ", ".join(FILTERS),
+            got=repr(asked),
+            remedy="unset it to let the fastest be chosen",
+        )
+    return asked
