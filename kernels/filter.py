@@ -12,7 +12,7 @@ Tiles. A persistent program takes units (block of rows, part of the targets) in 
 
 Accumulation. Tensor cores, fp16 products exact, fp32 sums; with SECTION the sums of that many depths are taken
 apart and added. Ties and rounding: nothing is decided here. Every target within `slack` of the best so far goes
-to the row's list of ROOM places (a longer list is only counted: such a row is done again without this filter),
+to the row's list of `room` places (a longer list is only counted: such a row is done again without this filter),
 and float64 decides (kernels/rescore.py). The bound behind slack and rho is in brenier.engine.halves.
 
 Order. Units of one group of row blocks come first, so that the programs that run together share tiles in the L2
@@ -34,7 +34,9 @@ import triton.language as tl
 
 PROCESSORS = {(8, 0): 108, (8, 6): 84, (8, 9): 142, (9, 0): 132, (10, 0): 148, (12, 0): 170}
 NARROW = (64, 128, 256)  # depths, padded, of which a block of rows stays on chip
+ONE_CHAIN = 4096
 LITTLE_SHARED = {(8, 6), (8, 9), (12, 0)}  # 100 KB of shared memory in place of 160 or more
+NO_TARGET = tl.constexpr(0x7FFFFFFF)
 SIZES = ["rows", "targets", "width", "splits", "units", "room"]
 
 
@@ -46,7 +48,7 @@ class FilterConfig:
     block_rows: int
     block_targets: int
     block_depth: int
-    section: int  # depth summed apart
+    section: int  # depth summed apart; 0 for all of it in one chain
     splits: int  # parts of the targets
     group: int  # row blocks whose units come together
     programs: int
@@ -58,15 +60,23 @@ def filter_configuration(rows: int, targets: int, width: int, capability: tuple[
     """Tiles for rows × targets, with depth padded to `width`, on that GPU; (0, 0) is the interpreter."""
     narrow = width in NARROW
     if capability == (0, 0):  # an operation on a tile costs the same whatever its size
-        return FilterConfig(narrow, 64, 128, width if narrow else 64, 512, min(2, cdiv(targets, 128)), 4, 2, 4, 1)
+        parts_here = min(2, cdiv(targets, 128))
+        return FilterConfig(
+            narrow, 64, 128, width if narrow else 64, section_of(width), parts_here, 4, 2, 4, 1
+        )
     block_rows, block_targets, block_depth, stages = tile(narrow, width, capability)
     processors = PROCESSORS.get(capability, 80)
     blocks, tiles = cdiv(rows, block_rows), cdiv(targets, block_targets)
     splits = parts(narrow, blocks, tiles, processors)
     programs = min(processors, blocks * splits)
     return FilterConfig(
-        narrow, block_rows, block_targets, block_depth, 2048, splits, 16, programs, 8, stages
+        narrow, block_rows, block_targets, block_depth, section_of(width), splits, 16, programs, 8, stages
     )
+
+
+def section_of(width: int) -> int:
+    """Short sections where the depth is great: the bound of one chain grows with its length."""
+    return 0 if width <= ONE_CHAIN else 512
 
 
 def tile(narrow: bool, width: int, capability: tuple[int, int]) -> tuple[int, int, int, int]:
@@ -75,9 +85,10 @@ def tile(narrow: bool, width: int, capability: tuple[int, int]) -> tuple[int, in
     if narrow:
         stages = 2 if width == 256 or small else 3
         return (64 if small and width == 256 else 128), (64 if small else 128), width, stages
+    block_targets = 128 if section_of(width) == 0 else 64  # sections need a second accumulator
     if capability >= (9, 0) and not small:
-        return 128, 128, 64, 4
-    return 128, 128, 32, 2 if small else 4
+        return 128, block_targets, 64, 4
+    return 128, block_targets, 32, 2 if small else 4
 
 
 def parts(narrow: bool, blocks: int, tiles: int, processors: int) -> int:
@@ -147,30 +158,42 @@ def any_hit(score):
 
 
 @triton.jit
-def collect(score, bar, slack, rho, row, target, best, count, index, estimate, room):
-    """Raises the bar of rows with a hit, lists what still reaches it, and returns the bars."""
+def next_listed(score, least, target, last):
+    """The lowest target after `last` whose score reaches `least`, per row, and its score; NO_TARGET if none."""
+    later = (score >= least[:, None]) & (target[None, :] > last[:, None])
+    after = tl.min(tl.where(later, target[None, :], NO_TARGET), axis=1)
+    return after, tl.max(tl.where(target[None, :] == after[:, None], score, float("-inf")), axis=1)
+
+
+@triton.jit
+def collect(score, bar, slack, rho, row, target, best, count, index, estimate, room, ROUNDS: tl.constexpr):
+    """Raises the bar of rows with a hit, lists what still reaches it, and returns the bars.
+
+    One target of every row per round; a row with more than ROUNDS hits in a tile overflows.
+    """
     top = tl.max(score, axis=1)
     raised = tl.maximum(top * (1 - rho) - slack, 0.0)
-    kept = score >= raised[:, None]
-    many = tl.sum(kept.to(tl.int32), axis=1)
-    hit = many > 0
-    base = tl.atomic_add(count + row, many, mask=hit)
-    place = base[:, None] + tl.cumsum(kept.to(tl.int32), axis=1) - 1
-    listed = kept & (place < room) & (place >= 0)
-    slot = row[:, None] * room + place
-    tl.store(index + slot, tl.broadcast_to(target[None, :], score.shape), mask=listed)
-    tl.store(estimate + slot, tl.where(kept, score * (1 + rho) + bar[:, None], 0.0), mask=listed)
-    first = tl.min(tl.where(score == top[:, None], target[None, :], 0x7FFFFFFF), axis=1)
+    hit = top >= 0.0
+    first = tl.min(tl.where(score == top[:, None], target[None, :], NO_TARGET), axis=1)
     tl.atomic_max(best + row, packed_best(top * (1 - rho) + bar, first), mask=hit)
-    over = hit & (base + many > room)
-    return tl.where(over, float("inf"), tl.where(hit, bar + raised, bar))
+    last = tl.full(row.shape, -1, dtype=tl.int32)
+    for _ in tl.static_range(ROUNDS):
+        last, value = next_listed(score, raised, target, last)
+        found = last < NO_TARGET
+        place = tl.atomic_add(count + row, 1, mask=found)
+        listed = found & (place < room)
+        tl.store(index + row * room + place, last, mask=listed)
+        tl.store(estimate + row * room + place, value * (1 + rho) + bar, mask=listed)
+    more, _ = next_listed(score, raised, target, last)
+    tl.atomic_add(count + row, room + 1, mask=more < NO_TARGET)
+    return tl.where(hit, bar + raised, bar)
 
 
 @triton.jit
 def narrow_filter(
     x, y, bias, scale, slack, best, count, index, estimate, rho, rows, targets, width, splits, units, room,
     BLOCK_ROWS: tl.constexpr, BLOCK_TARGETS: tl.constexpr, BLOCK_DEPTH: tl.constexpr,
-    SECTION: tl.constexpr, GROUP: tl.constexpr,
+    SECTION: tl.constexpr, GROUP: tl.constexpr, ROUNDS: tl.constexpr,
 ):  # fmt: skip
     """The filter where the whole depth is one step (BLOCK_DEPTH = width): x stays, only y moves."""
     depth = tl.arange(0, BLOCK_DEPTH)
@@ -188,7 +211,7 @@ def narrow_filter(
             score = tl.dot(left, right, score)
             if any_hit(score):
                 bar = collect(
-                    score, bar, room_for_error, rho, row, target, best, count, index, estimate, room
+                    score, bar, room_for_error, rho, row, target, best, count, index, estimate, room, ROUNDS
                 )
 
 
@@ -196,7 +219,7 @@ def narrow_filter(
 def wide_filter(
     x, y, bias, scale, slack, best, count, index, estimate, rho, rows, targets, width, splits, units, room,
     BLOCK_ROWS: tl.constexpr, BLOCK_TARGETS: tl.constexpr, BLOCK_DEPTH: tl.constexpr,
-    SECTION: tl.constexpr, GROUP: tl.constexpr,
+    SECTION: tl.constexpr, GROUP: tl.constexpr, ROUNDS: tl.constexpr,
 ):  # fmt: skip
     """The filter for any width, a multiple of BLOCK_DEPTH; SECTION = 0 sums the whole depth in one chain."""
     depth = tl.arange(0, BLOCK_DEPTH)
@@ -222,5 +245,5 @@ def wide_filter(
                     score += part
             if any_hit(score):
                 bar = collect(
-                    score, bar, room_for_error, rho, row, target, best, count, index, estimate, room
+                    score, bar, room_for_error, rho, row, target, best, count, index, estimate, room, ROUNDS
                 )

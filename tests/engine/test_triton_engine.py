@@ -7,6 +7,7 @@ import brenier
 import pytest
 import torch
 from brenier.engine import triton as engine_module
+from brenier.engine import triton_filter
 from brenier.engine.reference import ReferenceEngine
 from brenier.engine.triton import TritonEngine, interpreted
 from brenier.engine.triton_filter import kernels
@@ -31,10 +32,12 @@ def tiles(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> st
     def small_filter(_rows: int, targets: int, width: int, _capability: tuple[int, int]) -> Any:
         narrow = request.param == "narrow" and width in filters.NARROW
         splits = min(3, filters.cdiv(targets, 32))
-        return filters.FilterConfig(narrow, 16, 32, width if narrow else 32, 64, splits, 2, 2, 4, 1)
+        depth, section = (width, 0) if narrow else (32, 64)
+        return filters.FilterConfig(narrow, 16, 32, depth, section, splits, 2, 2, 4, 1)
 
     monkeypatch.setattr(assign, "configuration", small)
     monkeypatch.setattr(filters, "filter_configuration", small_filter)
+    monkeypatch.setattr(triton_filter, "MORE_ROUNDS", 5)
     monkeypatch.setenv("BRENIER_GPU_FILTER", TILES[request.param])
     return str(request.param)
 

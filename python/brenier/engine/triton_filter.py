@@ -10,7 +10,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from brenier.engine.filtered import Tasks
+from brenier.engine.filtered import ROOM, Tasks
+
+ROUNDS, MORE_ROUNDS = 4, 16
+"""Hits that one tile may add to a row's list, for winners and for candidates within a margin."""
 
 
 def kernels(name: str) -> ModuleType:
@@ -31,8 +34,7 @@ class TritonBackend:
         return kernels("filter").filter_configuration(rows, targets, width, self.capability)
 
     def section(self, rows: int, targets: int, width: int) -> int:
-        config = self.config(rows, targets, width)
-        return 0 if config.narrow or width <= config.section else int(config.section)
+        return int(self.config(rows, targets, width).section)
 
     def pack(self, tasks: Tasks) -> None:
         x, lists, rescore = tasks.x, tasks.lists, kernels("rescore")
@@ -53,8 +55,8 @@ class TritonBackend:
             lists.packed, y.packed, tasks.bias, lists.scale, lists.slack, lists.best, lists.count,
             lists.index, lists.estimate, tasks.weights.rho, rows, targets, y.width, config.splits, units,
             lists.room, BLOCK_ROWS=config.block_rows, BLOCK_TARGETS=config.block_targets,
-            BLOCK_DEPTH=config.block_depth, SECTION=self.section(rows, targets, y.width),
-            GROUP=config.group, num_warps=config.warps, num_stages=config.stages,
+            BLOCK_DEPTH=config.block_depth, SECTION=config.section,
+            GROUP=config.group, ROUNDS=ROUNDS if lists.room == ROOM else MORE_ROUNDS, num_warps=config.warps, num_stages=config.stages,
         )  # fmt: skip
 
     def decide(self, tasks: Tasks, winners: Tensor, scores: Tensor, walk: bool) -> None:
