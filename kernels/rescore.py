@@ -125,7 +125,9 @@ def decide(
     inside = row < rows
     found = tl.load(count + row, mask=inside, other=0)
     over = found > ROOM
-    bar = estimate_of(tl.load(best + row, mask=inside, other=0)) - tl.load(slack + row, mask=inside, other=0.0)
+    bar = estimate_of(tl.load(best + row, mask=inside, other=0)) - tl.load(
+        slack + row, mask=inside, other=0.0
+    )
     place = tl.arange(0, ROOM)[None, :]
     there = (place < found[:, None]) & (~over)[:, None] & inside[:, None]
     slot = row[:, None] * ROOM + place
