@@ -191,9 +191,9 @@ def collect(score, bar, slack, rho, row, target, best, count, index, estimate, r
 
 @triton.jit
 def narrow_filter(
-    x, y, bias, scale, slack, best, count, index, estimate, rho, rows, targets, width, splits, units, room,
+    x, y, bias, scale, slack, best, count, index, estimate, rho, rows, targets, splits, units, room,
     BLOCK_ROWS: tl.constexpr, BLOCK_TARGETS: tl.constexpr, BLOCK_DEPTH: tl.constexpr,
-    SECTION: tl.constexpr, GROUP: tl.constexpr, ROUNDS: tl.constexpr,
+    GROUP: tl.constexpr, ROUNDS: tl.constexpr,
 ):  # fmt: skip
     """The filter where the whole depth is one step (BLOCK_DEPTH = width): x stays, only y moves."""
     depth = tl.arange(0, BLOCK_DEPTH)

@@ -14,8 +14,8 @@ from __future__ import annotations
 
 import triton
 import triton.language as tl
-
 from brenier.kernels.filter import estimate_of, ordered
+
 
 PACKED = (4, 256)  # rows of a program, and depths of a step
 DECIDED_TOGETHER = 16

@@ -12,14 +12,14 @@ from pathlib import Path
 
 import triton
 from brenier.kernels import filter as filters
-from brenier.kernels import rescore
+from brenier.kernels import noise, rescore
 from triton.backends.compiler import GPUTarget
 from triton.compiler import ASTSource
 
 TYPES = {
     "packed": "*fp16", "bias": "*fp32", "scale": "*fp32", "slack": "*fp32", "best": "*i64", "count": "*i32",
     "index": "*i32", "estimate": "*fp32", "weights": "*fp32", "h": "*fp64", "winner_out": "*i64",
-    "score_out": "*fp64", "rho": "fp32",
+    "score_out": "*fp64", "rho": "fp32", "out": "*fp32",
 }  # fmt: skip
 ALIGNED = {"x", "y", "packed", "width", "bias"}  # multiples of 16, as torch's memory and padded depths are
 CUOBJDUMP = Path(triton.__file__).parent / "backends/nvidia/bin/cuobjdump"
@@ -31,12 +31,14 @@ def type_of(name: str, element: str) -> str:
     return TYPES.get(name, "i64" if "stride" in name else "i32")
 
 
-def compiled(kernel, constants: dict, warps: int, stages: int, capability: int, element: str) -> object:
+def compiled(
+    kernel, constants: dict, warps: int, stages: int, capability: int, element: str, fused=True
+) -> object:
     names = kernel.arg_names
     signature = {name: "constexpr" if name in constants else type_of(name, element) for name in names}
     aligned = {(i,): [["tt.divisibility", 16]] for i, name in enumerate(names) if name in ALIGNED}
     source = ASTSource(kernel, signature, constants, aligned)
-    options = {"num_warps": warps, "num_stages": stages}
+    options = {"num_warps": warps, "num_stages": stages, "enable_fp_fusion": fused}
     return triton.compile(source, target=GPUTarget("cuda", capability, 32), options=options)
 
 
@@ -59,7 +61,7 @@ def main(capability: int) -> None:
         constants = {
             "BLOCK_ROWS": config.block_rows, "BLOCK_TARGETS": config.block_targets,
             "BLOCK_DEPTH": config.block_depth, "GROUP": config.group, "ROUNDS": 4,
-            "SECTION": config.section,
+            **({} if config.narrow else {"SECTION": config.section}),
         }  # fmt: skip
         kernel = filters.narrow_filter if config.narrow else filters.wide_filter
         made = compiled(kernel, constants, config.warps, config.stages, capability, "fp16")
@@ -69,6 +71,9 @@ def main(capability: int) -> None:
     for walk in (False, True):
         constants = {"ROOM": 64, "BLOCK": rescore.DECIDED_TOGETHER, "WALK": walk}
         report(f"decide_{walk}", compiled(rescore.decide, constants, 4, 3, capability, "fp32"))
+    made = compiled(noise.normals, {"BLOCK": noise.BLOCK}, 4, 1, capability, "fp32", fused=False)
+    report("normals", made)
+    assert "fma.rn.f32" not in made.asm["ptx"], "the normals would not have the bits of the CPU"
 
 
 if __name__ == "__main__":

@@ -50,14 +50,24 @@ class TritonBackend:
         rows, targets = len(tasks.x), len(y.values)
         config = self.config(rows, targets, y.width)
         units = -(-rows // config.block_rows) * config.splits
-        kernel = kernels("filter").narrow_filter if config.narrow else kernels("filter").wide_filter
-        kernel[(min(config.programs, units),)](
+        tiles = {
+            "BLOCK_ROWS": config.block_rows, "BLOCK_TARGETS": config.block_targets,
+            "BLOCK_DEPTH": config.block_depth, "GROUP": config.group,
+            "ROUNDS": ROUNDS if lists.room == ROOM else MORE_ROUNDS,
+            "num_warps": config.warps, "num_stages": config.stages,
+        }  # fmt: skip
+        addresses = (
             lists.packed, y.packed, tasks.bias, lists.scale, lists.slack, lists.best, lists.count,
-            lists.index, lists.estimate, tasks.weights.rho, rows, targets, y.width, config.splits, units,
-            lists.room, BLOCK_ROWS=config.block_rows, BLOCK_TARGETS=config.block_targets,
-            BLOCK_DEPTH=config.block_depth, SECTION=config.section,
-            GROUP=config.group, ROUNDS=ROUNDS if lists.room == ROOM else MORE_ROUNDS, num_warps=config.warps, num_stages=config.stages,
+            lists.index, lists.estimate,
         )  # fmt: skip
+        sizes = (tasks.weights.rho, rows, targets)
+        grid, walk = (min(config.programs, units),), (config.splits, units, lists.room)
+        if config.narrow:
+            kernels("filter").narrow_filter[grid](*addresses, *sizes, *walk, **tiles)
+        else:
+            kernels("filter").wide_filter[grid](
+                *addresses, *sizes, y.width, *walk, SECTION=config.section, **tiles
+            )
 
     def decide(self, tasks: Tasks, winners: Tensor, scores: Tensor, walk: bool) -> None:
         x, y, lists, rescore = tasks.x, tasks.y.values, tasks.lists, kernels("rescore")
