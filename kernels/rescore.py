@@ -16,7 +16,6 @@ import triton
 import triton.language as tl
 from brenier.kernels.filter import estimate_of, ordered
 
-
 PACKED = (4, 256)  # rows of a program, and depths of a step
 DECIDED_TOGETHER = 16
 INTERPRETED = (256, 256)  # rows packed, rows decided: an operation costs the same whatever its size

@@ -84,6 +84,11 @@ class CudaEngine:
     devices: tuple[str, ...] = ("cuda",)
     runner: Any = Device
 
+    @property
+    def screens(self) -> bool:
+        """Whether rows of noise that are not finite are found on the way."""
+        return gpu_filter() == "half"
+
     def why_unavailable(self) -> str | None:
         missing = why_module_missing()
         if missing is not None:

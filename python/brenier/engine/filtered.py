@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from brenier.engine import halves
+from brenier.engine.checks import capturing, require_finite
 from brenier.engine.halves import HalfTargets, Lists, Weights
 from brenier.types import Candidates
 
@@ -52,10 +53,6 @@ class Backend(Protocol):
 
     def pair_scores(self, x: Tensor, y: Tensor, h: Tensor, row: Tensor, target: Tensor) -> Tensor:
         """Float64 scores of pairs in the contract's order."""
-
-
-def capturing(tensor: Tensor) -> bool:
-    return tensor.is_cuda and torch.cuda.is_current_stream_capturing()
 
 
 def row_blocks(rows: int, width: int, room: int, most: int) -> list[tuple[int, int]]:
@@ -103,6 +100,7 @@ class Filtered:
             if not walk:
                 over = overflowed(tasks) + lo
                 if len(over):
+                    screen(self.x, over)
                     winners[over], scores[over] = plain(self.x[over])
 
         for _ in each_block(len(self.x), self.y.width, ROOM, work):
@@ -116,7 +114,10 @@ class Filtered:
             tasks = self.listed(lo, hi, margin, ROOM_FOR_CANDIDATES)
             kept = self.decided(tasks, margin)
             over = overflowed(tasks)
-            return replaced(kept, over, plain(tasks.x[over])) if len(over) else kept
+            if len(over) == 0:
+                return kept
+            screen(self.x, over + lo)
+            return replaced(kept, over, plain(tasks.x[over]))
 
         return joined(list(each_block(len(self.x), self.y.width, ROOM_FOR_CANDIDATES, work)))
 
@@ -147,6 +148,12 @@ class Filtered:
         best = best.scatter_reduce(0, row, score, "amax")
         keep = (score >= (best - margin)[row]) & (score > -torch.inf)
         return gathered(row[keep], target[keep], score[keep], rows)
+
+
+def screen(x: Tensor, rows: Tensor) -> None:
+    """Raise InputError for NaN and Inf: rows that hold them have no bound, so that they are among the overflowed."""
+    if not torch.isfinite(x[rows]).all():
+        require_finite(x, "x")
 
 
 def overflowed(tasks: Tasks) -> Tensor:

@@ -17,6 +17,7 @@ Let X = ‖2^a x‖ and e = ‖x̂ − 2^a x‖ (per row), Y = max‖ŷ_i‖ and
   rounded additions, 2⁻²³·(|f| + R) for each section;
 - the bias, the bar and what is computed from f: a target that matters has |β|, |bar| ≤ 5R + 2·slack, and each of
   the few roundings costs 2⁻²⁴ of that: 2⁻¹⁸·R and a factor 1 + 2⁻¹⁶ on the slack;
+- underflow: β loses at most 2⁻¹²⁶, times 2^a; everything else is far above it;
 - the reference: (d + 64)·2⁻⁵³·X·(Y + F + 2‖2^b m‖) for its sum, 2⁻⁵¹·2^(a+b)·(|H| + margin) for its height.
 
 So |f − s| ≤ E + κ|f|, and a target within the margin of the best reaches best·(1 − κ) − slack with
@@ -142,7 +143,7 @@ def weights(y: HalfTargets, pivot: Tensor, margin: float, section: int) -> Weigh
     reference = 2.0**-51 * (depth + 64) * (y.largest + y.residual + 2 * y.centre)
     of_norm = 2 * (y.residual + inside * y.largest) + reference
     of_rest = 2 * (1 + inside) * y.largest
-    of_scale = y.scale * (margin + 2.0**-49 * (pivot + margin))
+    of_scale = y.scale * (margin + 2.0**-49 * (pivot + margin)) + 2.0**-124  # β may underflow
     norms = 1 + 2.0**-22 * (depth / 32 + 64)  # norms are summed in float32, in chains of d/32 at most
     rows = torch.stack([of_norm * norms, of_rest * norms, of_scale, torch.full_like(pivot, 2.0**-90)])
     return Weights((rows * (1 + 2.0**-15)).float(), 2 * relative)

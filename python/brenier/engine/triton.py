@@ -73,6 +73,11 @@ class TritonEngine:
     def __init__(self) -> None:
         self.devices: tuple[str, ...] = ("cuda", "cpu") if interpreted() else ("cuda",)
 
+    @property
+    def screens(self) -> bool:
+        """Whether rows of noise that are not finite are found on the way."""
+        return gpu_filter() == "half"
+
     def why_unavailable(self) -> str | None:
         if importlib.util.find_spec("triton") is None:
             return "package triton is not installed"

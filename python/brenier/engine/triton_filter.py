@@ -53,7 +53,7 @@ class TritonBackend:
         tiles = {
             "BLOCK_ROWS": config.block_rows, "BLOCK_TARGETS": config.block_targets,
             "BLOCK_DEPTH": config.block_depth, "GROUP": config.group,
-            "ROUNDS": ROUNDS if lists.room == ROOM else MORE_ROUNDS,
+            "ROUNDS": ROUNDS if lists.room == ROOM or self.interpreted else MORE_ROUNDS,
             "num_warps": config.warps, "num_stages": config.stages,
         }  # fmt: skip
         addresses = (
