@@ -37,7 +37,7 @@ NARROW = (64, 128, 256)  # depths, padded, of which a block of rows stays on chi
 ONE_CHAIN = 4096
 LITTLE_SHARED = {(8, 6), (8, 9), (12, 0)}  # 100 KB of shared memory in place of 160 or more
 NO_TARGET = tl.constexpr(0x7FFFFFFF)
-SIZES = ["rows", "targets", "width", "splits", "units", "room"]
+SIZES = ["rows", "targets", "splits", "units"]  # another size is no reason to compile again
 
 
 @dataclass(frozen=True)
@@ -189,7 +189,7 @@ def collect(score, bar, slack, rho, row, target, best, count, index, estimate, r
     return tl.where(hit, bar + raised, bar)
 
 
-@triton.jit
+@triton.jit(do_not_specialize=SIZES)
 def narrow_filter(
     x, y, bias, scale, slack, best, count, index, estimate, rho, rows, targets, splits, units, room,
     BLOCK_ROWS: tl.constexpr, BLOCK_TARGETS: tl.constexpr, BLOCK_DEPTH: tl.constexpr,
@@ -215,7 +215,7 @@ def narrow_filter(
                 )
 
 
-@triton.jit
+@triton.jit(do_not_specialize=SIZES)
 def wide_filter(
     x, y, bias, scale, slack, best, count, index, estimate, rho, rows, targets, width, splits, units, room,
     BLOCK_ROWS: tl.constexpr, BLOCK_TARGETS: tl.constexpr, BLOCK_DEPTH: tl.constexpr,

@@ -46,7 +46,7 @@ def load_rows(x, row, rows, first, depth, x_row_stride, x_depth_stride, BLOCK: t
     return tl.load(x + place, mask=inside, other=0.0).to(tl.float32)
 
 
-@triton.jit
+@triton.jit(do_not_specialize=["rows"])
 def pack_rows(
     x, weights, packed, scale, slack, best, count, rows, depth, width, x_row_stride, x_depth_stride, room,
     ROWS: tl.constexpr, BLOCK: tl.constexpr,
@@ -113,7 +113,7 @@ def exact_scores(
     return tl.sum(sums, axis=1) + tl.load(h + target, mask=has, other=float("-inf"))
 
 
-@triton.jit
+@triton.jit(do_not_specialize=["rows", "targets"])
 def decide(
     x, y, h, slack, best, count, index, estimate, winner_out, score_out, rows, targets, depth,
     x_row_stride, x_depth_stride, y_row_stride, y_depth_stride,

@@ -9,7 +9,7 @@ from brenier.engine import filtered, halves
 from brenier.engine.cuda import CudaEngine, why_module_missing
 from brenier.engine.gpu_filter import gpu_filter
 from brenier.engine.reference import ReferenceEngine, scores
-from brenier.errors import EngineError
+from brenier.errors import EngineError, InputError
 from gpu_cases import CASES, Problem, assert_same_answer, normal
 from test_cuda_engine import Hopper, Host
 
@@ -182,6 +182,17 @@ def test_an_unknown_filter_is_an_error_that_names_the_choices(monkeypatch: Any) 
     monkeypatch.setenv("BRENIER_GPU_FILTER", "fp8")
     with pytest.raises(EngineError, match="expected one of half, plain, got 'fp8'"):
         gpu_filter()
+
+
+@needs_module
+@pytest.mark.parametrize("bad", [torch.nan, torch.inf, -torch.inf])
+@pytest.mark.parametrize("margin", [None, 0.5])
+@pytest.mark.parametrize("targets", [0, 50])
+def test_noise_that_is_not_finite_is_found_on_the_way(bad: float, margin: float | None, targets: int) -> None:
+    x, y, h = normal(300, targets, 8)
+    x[257, 3] = bad
+    with pytest.raises(InputError, match=r"x: expected finite numbers, got .* at \[257, 3\]"):
+        assert_same_answer(HopperEngine(), ReferenceEngine(), (x, y, h), margin)
 
 
 def test_lists_of_overflowed_rows_take_their_places() -> None:

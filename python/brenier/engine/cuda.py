@@ -12,9 +12,10 @@ import torch
 from torch import Tensor
 
 from brenier.engine.certified import fold_parts
+from brenier.engine.checks import require_finite
 from brenier.engine.cuda_filter import CudaBackend, matrix, module
 from brenier.engine.filtered import Filtered
-from brenier.engine.gpu_filter import gpu_filter
+from brenier.engine.gpu_filter import gpu_filter, halves_fit
 from brenier.engine.halves import HalfTargets, pack_targets
 from brenier.engine.reference import ReferenceEngine
 from brenier.errors import EngineError
@@ -108,23 +109,31 @@ class CudaEngine:
 
     def prepare(self, y: Tensor) -> CudaTargets:
         targets = CudaTargets(y)
-        if y.numel() > 0 and gpu_filter() == "half":
+        if y.numel() > 0 and halves_fit(len(y)):
             targets.halves  # noqa: B018 - packed here, not in the first call
         return targets
 
     def assign(self, x: Tensor, y: CudaTargets, h: Tensor) -> tuple[Tensor, Tensor]:
         """Winners int64 (N,) and their float64 scores (N,), as in engine/reference.py."""
-        if x.numel() == 0 or y.values.numel() == 0:
+        trivial = x.numel() == 0 or y.values.numel() == 0
+        halves = halves_fit(len(y.values)) and not trivial
+        if not halves:
+            require_finite(x, "x")
+        if trivial:
             return ReferenceEngine().assign(x, y.values, h)
-        if gpu_filter() == "half":
+        if halves:
             return self.filtered(x, y, h).assign(lambda rows: self.plain(rows, y, h))
         return self.plain(x, y, h)
 
     def candidates(self, x: Tensor, y: CudaTargets, h: Tensor, margin: float) -> Candidates:
         """Targets with float64 score ≥ best − margin, ascending by index, as in engine/reference.py."""
-        if x.numel() == 0 or y.values.numel() == 0:
+        trivial = x.numel() == 0 or y.values.numel() == 0
+        halves = halves_fit(len(y.values)) and not trivial
+        if not halves:
+            require_finite(x, "x")
+        if trivial:
             return ReferenceEngine().candidates(x, y.values, h, margin)
-        if gpu_filter() == "half":
+        if halves:
             filtered = self.filtered(x, y, h)
             return filtered.candidates(margin, lambda rows: self.plain_candidates(rows, y, h, margin))
         return self.plain_candidates(x, y, h, margin)

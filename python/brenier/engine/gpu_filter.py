@@ -9,6 +9,14 @@ from brenier.errors import EngineError
 FILTERS = ("half", "plain")
 
 
+MOST_TARGETS = (1 << 31) - 512  # lists and the copy engine count in 32 bits
+
+
+def halves_fit(targets: int) -> bool:
+    """Whether a problem with that many targets goes through the half-precision filter."""
+    return gpu_filter() == "half" and targets <= MOST_TARGETS
+
+
 def gpu_filter() -> str:
     """ "half" (fp16 on tensor cores, certified) or "plain" (the float32 or float64 kernels alone).
 

@@ -19,8 +19,9 @@ import torch
 from torch import Tensor
 
 from brenier.engine import certified
+from brenier.engine.checks import require_finite
 from brenier.engine.filtered import Filtered
-from brenier.engine.gpu_filter import gpu_filter
+from brenier.engine.gpu_filter import gpu_filter, halves_fit
 from brenier.engine.halves import HalfTargets, pack_targets
 from brenier.engine.reference import ReferenceEngine, concatenate
 from brenier.engine.triton_filter import TritonBackend
@@ -95,26 +96,33 @@ class TritonEngine:
 
     def prepare(self, y: Tensor) -> TritonTargets:
         targets = TritonTargets(y)
-        if y.numel() > 0 and gpu_filter() == "half":
+        if y.numel() > 0 and halves_fit(len(y)):
             with on_device(y):
                 targets.halves  # noqa: B018 - packed here, not in the first call
         return targets
 
+    def filtered(self, x: Tensor, y: TritonTargets) -> bool:
+        return not trivial(x, y) and halves_fit(len(y.values))
+
     def assign(self, x: Tensor, y: TritonTargets, h: Tensor) -> tuple[Tensor, Tensor]:
         """Winners int64 (N,) and their float64 scores (N,), as in engine/reference.py."""
+        if not self.filtered(x, y):
+            require_finite(x, "x")
         if trivial(x, y):
             return ReferenceEngine().assign(x, y.values, h)
         with on_device(x):
-            if gpu_filter() == "half":
+            if self.filtered(x, y):
                 return half(x, y, h).assign(lambda rows: Filter(rows, y.scaled, h).assign())
             return Filter(x, y.scaled, h).assign()
 
     def candidates(self, x: Tensor, y: TritonTargets, h: Tensor, margin: float) -> Candidates:
         """Targets with float64 score ≥ best − margin, ascending by index, as in engine/reference.py."""
+        if not self.filtered(x, y):
+            require_finite(x, "x")
         if trivial(x, y):
             return ReferenceEngine().candidates(x, y.values, h, margin)
         with on_device(x):
-            if gpu_filter() == "half":
+            if self.filtered(x, y):
                 return half(x, y, h).candidates(
                     margin, lambda rows: Filter(rows, y.scaled, h).candidates(margin)
                 )
