@@ -26,10 +26,12 @@ slack = 2E + margin: linear in X, e and 2^a with weights that depend on the call
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
+
+from brenier.engine.checks import capturing
 
 STEP = 32
 ROUNDING = 2.0**-18
@@ -49,6 +51,7 @@ class HalfTargets:
     largest: Tensor  # Y
     residual: Tensor  # F
     centre: Tensor  # ‖2^b m‖
+    weights_of: dict[tuple[float, int], tuple[Tensor, Tensor]] = field(default_factory=dict, compare=False)
 
     @property
     def width(self) -> int:
@@ -136,17 +139,29 @@ def kappa(width: int, section: int) -> float:
 
 def weights(y: HalfTargets, pivot: Tensor, margin: float, section: int) -> Weights:
     """The slack of a row as a linear function of its norm, its residual and its scale."""
-    depth, relative = y.values.shape[1], kappa(y.width, section)
+    relative = kappa(y.width, section)
     if relative > 0.25:
         return Weights(torch.full((4,), torch.inf, device=pivot.device), 0.25)
-    inside = relative + ROUNDING
+    base, slope = y.weights_of.get((margin, section)) or base_weights(y, margin, relative)
+    if not capturing(pivot):  # what a graph computes is there only once it has run
+        y.weights_of.clear()  # a margin seldom changes: one is enough
+        y.weights_of[margin, section] = base, slope
+    return Weights(torch.addcmul(base, pivot, slope).float(), 2 * relative)
+
+
+def base_weights(y: HalfTargets, margin: float, relative: float) -> tuple[Tensor, Tensor]:
+    """The weights for a pivot of 0, and what they grow by per unit of |H|; float64, rounded up."""
+    depth, inside = y.values.shape[1], relative + ROUNDING
     reference = 2.0**-51 * (depth + 64) * (y.largest + y.residual + 2 * y.centre)
     of_norm = 2 * (y.residual + inside * y.largest) + reference
     of_rest = 2 * (1 + inside) * y.largest
-    of_scale = y.scale * (margin + 2.0**-49 * (pivot + margin)) + 2.0**-124  # β may underflow
+    of_scale = y.scale * (margin * (1 + 2.0**-49)) + 2.0**-124  # β may underflow
     norms = 1 + 2.0**-22 * (depth / 32 + 64)  # norms are summed in float32, in chains of d/32 at most
-    rows = torch.stack([of_norm * norms, of_rest * norms, of_scale, torch.full_like(pivot, 2.0**-90)])
-    return Weights((rows * (1 + 2.0**-15)).float(), 2 * relative)
+    least = torch.full_like(of_norm, 2.0**-90)
+    rows = torch.stack([of_norm * norms, of_rest * norms, of_scale, least])
+    slope = torch.zeros_like(rows)
+    slope[2] = y.scale * 2.0**-49
+    return rows * (1 + 2.0**-15), slope * (1 + 2.0**-15)
 
 
 @dataclass(frozen=True)
