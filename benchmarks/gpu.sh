@@ -54,7 +54,7 @@ finish() {
 }
 
 # A folder of its own on PYTHONPATH: no virtual environment, nothing written to the machine's packages.
-step "build" 120 "$PYTHON" -m pip install --quiet --no-build-isolation --no-deps --no-index \
+step "build" 180 "$PYTHON" -m pip install --quiet --no-build-isolation --no-deps --no-index \
   --target "$SITE" --config-settings "build-dir=$SITE/build" . || finish
 
 # One small call of each engine before anything long: what is broken says so here, within seconds.

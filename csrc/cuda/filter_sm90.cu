@@ -66,8 +66,7 @@ struct Shared {
     Barrier* turn;          // per consumer warpgroup
 
     __device__ __forceinline__ explicit Shared(unsigned char* raw) {
-        const std::uintptr_t aligned = (reinterpret_cast<std::uintptr_t>(raw) + 1023) / 1024 * 1024;
-        x = reinterpret_cast<unsigned char*>(aligned);
+        x = raw + (0u - shared_address(raw)) % 1024;  // an offset, so that it stays known as shared memory
         stages = x + S::kResidentBytes;
         bias = reinterpret_cast<float*>(stages + S::kStages * S::kStageBytes);
         full = reinterpret_cast<Barrier*>(bias + kBiasSlots * S::kTargets);
