@@ -137,6 +137,36 @@ void bind_soft_counts(py::module_& module) {
         Unlocked());
 }
 
+CircleRows circle_rows(Address offsets, Address indices, Address products, Address heights, int64_t targets) {
+    return {at<int64_t>(offsets), at<int64_t>(indices), at<double>(products), at<double>(heights), targets};
+}
+
+void bind_circles(py::module_& module) {
+    py::class_<CircleRows>(module, "CircleRows")
+        .def(py::init(&circle_rows), py::arg("offsets"), py::arg("indices"), py::arg("products"),
+             py::arg("heights"), py::arg("targets"));
+    module.def(
+        "circle_candidates",
+        [](int32_t index, const Noise& noise, const Targets& targets, const Heights& heights, int64_t lo, int64_t hi,
+           double margin, Address best) {
+            return std::unique_ptr<cpu::CandidateRows>(
+                body(index).circle_candidates(noise, targets, heights, {lo, hi}, margin, at<double>(best)));
+        },
+        Unlocked());
+    module.def(
+        "circle_counts",
+        [](int32_t index, const CircleRows& rows, int64_t lo, int64_t hi, double epsilon, Address sums) {
+            return body(index).circle_counts(rows, lo, hi, epsilon, at<SoftSums>(sums));
+        },
+        Unlocked());
+    module.def(
+        "circle_wins",
+        [](int32_t index, const CircleRows& rows, int64_t lo, int64_t hi, Address sums) {
+            return body(index).circle_wins(rows, lo, hi, at<CircleWins>(sums));
+        },
+        Unlocked());
+}
+
 void bind_noise(py::module_& module) {
     module.def(
         "normal",
@@ -174,6 +204,7 @@ PYBIND11_MODULE(_core, module) {
     bind_verbs(module);
     bind_projection(module);
     bind_soft_counts(module);
+    bind_circles(module);
     bind_noise(module);
     assignment::register_assignment(module);
     int8::register_int8(module);

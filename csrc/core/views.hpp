@@ -123,4 +123,18 @@ struct SoftSums {
     int64_t weight, sharp, square, wins;
 };
 
+// Candidates of great circles: circle c owns [offsets[c], offsets[c + 1]); products (total, 2) with its two draws.
+struct CircleRows {
+    const int64_t* offsets;
+    const int64_t* indices;
+    const double* products;
+    const double* heights;  // (targets,)
+    int64_t targets;
+};
+
+// Points won on all circles, and the sum of their squares circle by circle.
+struct CircleWins {
+    int64_t wins, squares;
+};
+
 }  // namespace brenier

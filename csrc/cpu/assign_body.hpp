@@ -23,6 +23,10 @@ class AssignSink {
 
     bool out_of_room() const { return false; }
 
+    void fold(const float* sums, const float* bias, int64_t row, int64_t target) {
+        fold_tile<V>(sums, bias, rows_, row, target, *this);
+    }
+
     void offer(int64_t row, int64_t target, const float* scores, uint32_t reached) {
         raise(row, scores, reached);
         while (reached) {

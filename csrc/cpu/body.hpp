@@ -16,7 +16,7 @@ namespace brenier::cpu {
 struct CandidateRows {
     virtual ~CandidateRows() = default;
     virtual int64_t total() const = 0;
-    // lengths (rows,), indices and scores (total,)
+    // lengths (rows,), indices (total,), scores (total,) or, of circles, products (total, 2)
     virtual void copy(int64_t* lengths, int64_t* indices, double* scores) const = 0;
 };
 
@@ -35,6 +35,11 @@ struct Body {
     void (*project)(const Matrix&, int64_t rows, const float* panels, int64_t directions, float* out);
 
     int64_t (*soft_counts)(const SoftRows&, int64_t lo, int64_t hi, double epsilon, SoftSums* sums);
+
+    CandidateRows* (*circle_candidates)(const Noise&, const Targets&, const Heights&, Range, double margin,
+                                        double* best);
+    int64_t (*circle_counts)(const CircleRows&, int64_t lo, int64_t hi, double epsilon, SoftSums* sums);
+    int64_t (*circle_wins)(const CircleRows&, int64_t lo, int64_t hi, CircleWins* sums);
 
     void (*normal)(uint64_t seed, uint64_t first, int64_t rows, int64_t depth, uint32_t stream, float* out);
     void (*unit_vectors)(uint64_t seed, uint64_t first, int64_t rows, int64_t depth, uint32_t stream, float* out);

@@ -16,14 +16,14 @@ constexpr int64_t most_waiting = int64_t(1) << 22;
 
 struct OwnedRows final : CandidateRows {
     List<int64_t> lengths, indices;
-    List<double> scores;
+    List<double> scores;  // of circles: the two products of each entry
 
     int64_t total() const override { return indices.size(); }
     void copy(int64_t* to_lengths, int64_t* to_indices, double* to_scores) const override {
         if (lengths.size()) __builtin_memcpy(to_lengths, lengths.data(), size_t(lengths.size()) * sizeof(int64_t));
         if (!total()) return;
         __builtin_memcpy(to_indices, indices.data(), size_t(total()) * sizeof(int64_t));
-        __builtin_memcpy(to_scores, scores.data(), size_t(total()) * sizeof(double));
+        __builtin_memcpy(to_scores, scores.data(), size_t(scores.size()) * sizeof(double));
     }
 };
 
@@ -40,6 +40,10 @@ class CandidateSink {
     CandidateSink(const CandidateSink&) = delete;
 
     bool out_of_room() const { return capacity_ > most_waiting && rows_.panels > 1; }
+
+    void fold(const float* sums, const float* bias, int64_t row, int64_t target) {
+        fold_tile<V>(sums, bias, rows_, row, target, *this);
+    }
 
     void offer(int64_t row, int64_t target, const float* scores, uint32_t reached) {
         raise(row, scores, reached);

@@ -78,8 +78,7 @@ void filter_block(RowBlock<V>& rows, const Targets& targets, const Heights& heig
                 multiply_tile<V, Fast<V>>(rows.panel(p, depth) + k * V::rows, 1, V::rows,
                                           panel + (t * depth + k) * width<V>, chunk, tile, k > 0);
                 if (k + chunk == depth)
-                    fold_tile<V>(tile, heights.bias + block.lo + t * width<V>, rows, p * V::rows,
-                                 block.lo + t * width<V>, sink);
+                    sink.fold(tile, heights.bias + block.lo + t * width<V>, p * V::rows, block.lo + t * width<V>);
             }
         k += chunk;
     } while (k < depth);

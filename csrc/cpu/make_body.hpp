@@ -5,6 +5,8 @@
 #include "cpu/body.hpp"
 #include "cpu/calibrate_body.hpp"
 #include "cpu/candidates_body.hpp"
+#include "cpu/circle_body.hpp"
+#include "cpu/circle_counts_body.hpp"
 #include "cpu/noise_body.hpp"
 #include "cpu/pack_body.hpp"
 #include "cpu/project_body.hpp"
@@ -26,6 +28,9 @@ constexpr Body make_body(const char* name, bool (*runs_here)()) {
                 candidates<V>,
                 project<V>,
                 soft_counts<V>,
+                circle_candidates<V>,
+                circle_counts<V>,
+                circle_wins<V>,
                 normal<V>,
                 unit_vectors<V>,
                 integers<V>,

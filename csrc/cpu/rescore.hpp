@@ -59,12 +59,15 @@ double inner_product(const float* x, const T* y, int64_t depth) {
 }
 
 template <class V>
-double exact_score(const Noise& noise, int64_t row, const Targets& targets, const Heights& heights, int64_t target) {
+double exact_product(const Noise& noise, int64_t row, const Targets& targets, int64_t target) {
     const int64_t depth = targets.exact.depth;
     const float* x = noise.exact + row * depth;
-    const double product =
-        with_row(targets.exact, target, [&](const auto* y) { return inner_product<V>(x, y, depth); });
-    return product + heights.exact[target];
+    return with_row(targets.exact, target, [&](const auto* y) { return inner_product<V>(x, y, depth); });
+}
+
+template <class V>
+double exact_score(const Noise& noise, int64_t row, const Targets& targets, const Heights& heights, int64_t target) {
+    return exact_product<V>(noise, row, targets, target) + heights.exact[target];
 }
 
 }  // namespace

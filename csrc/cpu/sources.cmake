@@ -1,6 +1,7 @@
 # One body per verb (*_body.hpp), one thin file per instruction set, chosen at run time.
 # Contraction is off so that every instruction set rounds alike where a result must have fixed bits.
-set(BRENIER_CPU_FLAGS -O3 -ffp-contract=off -fno-math-errno -fno-trapping-math -Wall -Wextra)
+# No vector crosses a call between files, so notes on how it would be passed (psabi) are noise.
+set(BRENIER_CPU_FLAGS -O3 -ffp-contract=off -fno-math-errno -fno-trapping-math -Wall -Wextra -Wno-psabi)
 
 # An object library, because pybind11 links its modules with link-time optimisation, which could move code
 # between files that are compiled for different processors.

@@ -52,6 +52,42 @@ void check_candidates(const Packed& packed, double margin) {
     }
 }
 
+// Every target within the margin at some point, ascending, and no other; products as the definition has them.
+void check_circles(const Packed& packed, double margin) {
+    const Problem& p = packed.problem;
+    const int64_t circles = p.rows / 2;
+    Noise noise = packed.noise;
+    noise.rows = 2 * circles;
+    std::vector<double> best(size_t(16 * circles), -infinity);
+    const std::unique_ptr<cpu::CandidateRows> found(
+        packed.body.circle_candidates(noise, packed.targets, packed.heights, {0, p.count}, margin, best.data()));
+    std::vector<int64_t> lengths(static_cast<size_t>(circles)), indices(size_t(found->total()));
+    std::vector<double> products(size_t(2 * found->total()));
+    found->copy(lengths.data(), indices.data(), products.data());
+    size_t at = 0;
+    for (int64_t c = 0; c < circles; ++c) {
+        for (const size_t end = at + size_t(lengths[size_t(c)]); at < end; ++at) {
+            const int64_t i = indices[at];
+            CHECK(products[2 * at] == p.product(2 * c, i) && products[2 * at + 1] == p.product(2 * c + 1, i),
+                  "%s circle %ld target %ld", packed.body.name, long(c), long(i));
+        }
+        for (int k = 0; k < 16; ++k) {
+            double most = -infinity;
+            for (int64_t i = 0; i < p.count; ++i) most = std::max(most, p.on_circle(c, k, i));
+            CHECK(best[size_t(16 * c + k)] == most, "%s circle %ld point %d", packed.body.name, long(c), k);
+        }
+    }
+    std::vector<int64_t> offsets{0};
+    for (int64_t length : lengths) offsets.push_back(offsets.back() + length);
+    std::vector<SoftSums> sums(size_t(p.count), SoftSums{0, 0, 0, 0});
+    std::vector<CircleWins> wins(size_t(p.count), CircleWins{0, 0});
+    const CircleRows rows{offsets.data(), indices.data(), products.data(), p.h.data(), p.count};
+    CHECK(packed.body.circle_counts(rows, 0, circles, 0.5, sums.data()) < 0, "%s", packed.body.name);
+    CHECK(packed.body.circle_wins(rows, 0, circles, wins.data()) < 0, "%s", packed.body.name);
+    for (int64_t i = 0; i < p.count; ++i)
+        CHECK(sums[size_t(i)].wins == wins[size_t(i)].wins, "%s target %ld", packed.body.name, long(i));
+}
+
 void check_project(const cpu::Body& body, const Problem& p) {
     std::vector<float> panels(Packed::whole(p.count, body.targets) * size_t(p.depth));
     body.pack_targets({p.y.data(), p.depth, p.depth, Element::float32}, p.count, 0, panels.data());
@@ -132,6 +168,7 @@ void check_body(const cpu::Body& body) {
                 check_assign(packed, count);
                 check_assign(packed, 2 * body.targets);
                 if (rows < 100) check_candidates(packed, 2.5);
+                check_circles(packed, 0.7);
                 if (rows < 100 && count < 100) check_project(body, p);
             }
     Problem barred(5, 40, 9);

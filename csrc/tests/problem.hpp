@@ -30,13 +30,24 @@ struct Problem {
         for (double& value : h) value = quarter(random) == 0 ? -infinity : double(quarter(random)) / 4;
     }
 
-    double score(int64_t row, int64_t target) const {
+    double score(int64_t row, int64_t target) const { return product(row, target) + h[size_t(target)]; }
+
+    // At point k of circle c.
+    double on_circle(int64_t c, int k, int64_t target) const {
+        const double cos[8] = {1, 0.92387953251128674, 0.70710678118654752, 0.38268343236508977, 0, -0.38268343236508977,
+                               -0.70710678118654752, -0.92387953251128674};
+        const double sin[8] = {0, cos[3], cos[2], cos[1], 1, cos[1], cos[2], cos[3]};
+        const double along = product(2 * c, target) * cos[k % 8] + product(2 * c + 1, target) * sin[k % 8];
+        return k < 8 ? along + h[size_t(target)] : h[size_t(target)] - along;
+    }
+
+    double product(int64_t row, int64_t target) const {
         double lane[32] = {};
         for (int64_t k = 0; k < depth; ++k)
             lane[k % 32] += double(x[size_t(row * depth + k)]) * double(y[size_t(target * depth + k)]);
         for (int half = 16; half > 0; half /= 2)
             for (int l = 0; l < half; ++l) lane[l] += lane[l + half];
-        return lane[0] + h[size_t(target)];
+        return lane[0];
     }
 };
 

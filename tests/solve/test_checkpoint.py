@@ -31,7 +31,7 @@ def interrupted(targets: torch.Tensor, path: Path, samples: int) -> None:
 
 
 @pytest.mark.parametrize("targets", [SPREAD, CROWDED], ids=["spread", "crowded"])
-@pytest.mark.parametrize("samples", [1, 3000])
+@pytest.mark.parametrize("samples", [1, 1500])
 def test_a_resumed_fit_ends_with_the_same_bits(targets: torch.Tensor, samples: int, tmp_path: Path) -> None:
     unbroken = brenier.fit(targets, tol=0.02, progress=False)
     path = tmp_path / "fit.checkpoint"
@@ -51,8 +51,8 @@ def test_resuming_without_a_file_starts_afresh(tmp_path: Path) -> None:
 
 def test_a_damaged_checkpoint_falls_back_to_the_previous_one(tmp_path: Path) -> None:
     path = tmp_path / "fit.checkpoint"
-    interrupted(SPREAD, path, 3000)
-    interrupted(SPREAD, path, 8000)
+    interrupted(SPREAD, path, 1500)
+    interrupted(SPREAD, path, 2500)
     path.write_bytes(path.read_bytes()[:-9])
     resumed = brenier.fit(SPREAD, tol=0.02, checkpoint=path, resume=True, progress=False)
     assert torch.equal(
@@ -62,8 +62,8 @@ def test_a_damaged_checkpoint_falls_back_to_the_previous_one(tmp_path: Path) -> 
 
 def test_changed_metadata_is_damage_and_never_replaces_a_good_checkpoint(tmp_path: Path) -> None:
     path = tmp_path / "fit.checkpoint"
-    interrupted(SPREAD, path, 3000)
-    interrupted(SPREAD, path, 8000)
+    interrupted(SPREAD, path, 1500)
+    interrupted(SPREAD, path, 2500)
     path.write_bytes(path.read_bytes().replace(b"step", b"stop", 1))
     good = checkpoint.previous(path).read_bytes()
     with pytest.warns(UserWarning, match="interrupted"):
@@ -89,7 +89,7 @@ def test_only_damaged_checkpoints_are_an_error(tmp_path: Path) -> None:
 )
 def test_a_checkpoint_of_another_fit_is_refused(changed: dict, message: str, tmp_path: Path) -> None:
     path = tmp_path / "fit.checkpoint"
-    interrupted(SPREAD, path, 3000)
+    interrupted(SPREAD, path, 1500)
     options = {"targets": SPREAD, "tol": 0.02, **changed}
     with pytest.raises(InputError, match=message):
         brenier.fit(options.pop("targets"), checkpoint=path, resume=True, progress=False, **options)
@@ -106,7 +106,7 @@ def test_a_write_that_fails_keeps_a_loadable_checkpoint(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = tmp_path / "fit.checkpoint"
-    interrupted(SPREAD, path, 3000)
+    interrupted(SPREAD, path, 1500)
 
     def fails(*_: object) -> None:
         raise FileError("disk", expected="room", got="none")

@@ -118,7 +118,9 @@ def test_pot_sends_noise_to_the_same_targets(potential: brenier.Potential) -> No
     images = semidiscrete.semidiscrete_ot_map(targets, noise, potential.dual_g().numpy())
     assert np.allclose(images, potential.transport(NOISE).numpy())
     transform = semidiscrete.semidiscrete_c_transform(targets, noise, potential.dual_g().numpy())
-    assert np.allclose(transform, (noise**2).sum(1) - 2 * potential.value(NOISE).numpy())
+    assert np.allclose(
+        transform, (noise**2).sum(1) - 2 * potential.value(NOISE).numpy(), atol=1e-5
+    )  # float32 centre
 
 
 def test_a_dual_fitted_by_pot_becomes_the_same_map() -> None:

@@ -16,7 +16,14 @@ import torch
 from torch import Tensor
 
 from brenier.engine import int8, threads
-from brenier.engine.merge import Rows, join_ranges, join_rows, merge_winners
+from brenier.engine.merge import (
+    Rows,
+    join_circle_ranges,
+    join_circles,
+    join_ranges,
+    join_rows,
+    merge_winners,
+)
 from brenier.engine.native import (
     Body,
     address,
@@ -28,7 +35,7 @@ from brenier.engine.native import (
     with_contiguous_rows,
 )
 from brenier.engine.packed import FloatTargets, PackedTargets, exponent_to_one
-from brenier.types import Candidates
+from brenier.types import CIRCLE_POINTS, Candidates, CircleCandidates
 
 OPERATIONS_PER_CALL = 4e9
 """Multiply-adds count twice: below 0.1 s at 40 GFLOP/s, so that an interrupt is answered soon."""
@@ -117,6 +124,23 @@ class CpuEngine:
         parts = iter(threads.run(work, [piece for block in blocks for piece in block]))
         return join_rows([join_ranges([next(parts) for _ in block], margin) for block in blocks])
 
+    def circle_candidates(self, x: Tensor, y: PackedTargets, h: Tensor, margin: float) -> CircleCandidates:
+        """Targets within the margin at one of the points of each pair of rows, ascending by index."""
+        heights = scale_heights(h, y.body)
+        if heights is None:
+            return join_circles(
+                [(np.zeros(len(x) // 2, dtype=np.int64), np.empty(0, dtype=np.int64), np.empty((0, 2)))]
+            )
+        floats = y.floats()
+
+        def work(piece: Piece) -> Rows:
+            return circles_piece(x, floats, heights, margin, piece)
+
+        blocks = cut(len(x), floats)
+        parts = iter(threads.run(work, [piece for block in blocks for piece in block]))
+        ranges = ([next(parts) for _ in block] for block in blocks)
+        return join_circles([join_circle_ranges(part, heights.exact, margin) for part in ranges])
+
 
 def assign_floats(x: Tensor, y: PackedTargets, h: Tensor) -> tuple[np.ndarray, np.ndarray]:
     """assign through the float32 filter, whatever the data."""
@@ -191,6 +215,22 @@ def candidates_piece(x: Tensor, y: FloatTargets, heights: Heights, margin: float
     return join_ranges(parts, margin)
 
 
+def circles_piece(x: Tensor, y: FloatTargets, heights: Heights, margin: float, piece: Piece) -> Rows:
+    """(lengths, indices, products) of the circles among the ranges; the best so far bars later ranges."""
+    noise = PackedNoise(x[slice(*piece.rows)], y, heights.exponent)
+    best = np.full((noise.count // 2, CIRCLE_POINTS), -np.inf)
+    parts = []
+    for lo, hi in piece.ranges:
+        found = core().circle_candidates(
+            y.body.index, noise.view, y.view(), heights.view(), lo, hi, margin, address(best)
+        )
+        lengths = np.empty(noise.count // 2, dtype=np.int64)
+        indices, products = np.empty(found.total(), dtype=np.int64), np.empty((found.total(), 2))
+        found.copy(address(lengths), address(indices), address(products))
+        parts.append((lengths, indices, products))
+    return join_circle_ranges(parts, heights.exact, margin)
+
+
 class PackedNoise:
     """A few rows of noise: float32 as given, and in the panels of the body."""
 
@@ -244,7 +284,7 @@ def cut(rows: int, y: FloatTargets | int8.Int8Targets, operations: float | None 
     """
     (targets, depth), body, workers = y.source.shape, y.body, threads.thread_count()
     operations = operations or OPERATIONS_PER_CALL
-    panel = 16 * body.rows
+    panel = 16 * body.rows if rows > 64 * workers * body.rows else body.rows  # few rows: even shares
     per_thread = -(-rows // (4 * workers * panel)) * panel
     affordable = int(operations / (2 * max(1, targets) * max(1, depth))) // panel * panel
     height = max(panel, min(per_thread, affordable))
@@ -258,6 +298,6 @@ def cut(rows: int, y: FloatTargets | int8.Int8Targets, operations: float | None 
 
 
 def target_ranges(targets: int, most: int, panel: int) -> Iterator[tuple[int, int]]:
-    step = max(1, most // panel) * panel
+    step = max(1, -(-most // panel)) * panel  # up: a range that is all targets must not leave a rest
     for lo in range(0, targets, step):
         yield lo, min(lo + step, targets)

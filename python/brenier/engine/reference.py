@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from brenier.types import LANES, Candidates
+from brenier.types import COSINES, LANES, SINES, Candidates, CircleCandidates
 
 ROWS_TIMES_TARGETS = 1 << 17
 
@@ -69,6 +69,31 @@ class ReferenceEngine:
             indices.append(keep.nonzero()[:, 1])
             values.append(block[keep])
         return concatenate(lengths, indices, values, x.device)
+
+    def circle_candidates(self, x: Tensor, y: Tensor, h: Tensor, margin: float) -> CircleCandidates:
+        """Targets with score ≥ best − margin at one of the circle's 16 points, ascending by index."""
+        lengths, indices, products = [], [], []
+        none = torch.zeros(len(y), dtype=torch.float64, device=h.device)
+        for lo, hi in row_blocks(len(x) // 2, 32 * len(y)):
+            draws = scores(x[2 * lo : 2 * hi], y, none).unflatten(0, (-1, 2)).transpose(1, 2)
+            block = on_circle(draws, h)
+            near = block >= block.amax(dim=1, keepdim=True) - margin
+            keep = (near & (block > -torch.inf)).any(dim=2)
+            lengths.append(keep.sum(dim=1))
+            indices.append(keep.nonzero()[:, 1])
+            products.append(draws[keep])
+        if not lengths:
+            lengths = [torch.zeros(len(x) // 2, dtype=torch.int64, device=h.device)]
+        found = concatenate(lengths, indices, [], h.device)
+        empty = torch.empty(0, 2, dtype=torch.float64, device=h.device)
+        return CircleCandidates(found.offsets, found.indices, torch.cat([empty, *products]))
+
+
+def on_circle(products: Tensor, h: Tensor) -> Tensor:
+    """Scores (C, n, 16) at the points of each circle from the products (C, n, 2) with its two draws."""
+    cosines, sines = (torch.from_numpy(table).to(h.device) for table in (COSINES, SINES))
+    along = products[..., :1] * cosines + products[..., 1:] * sines
+    return torch.cat([along + h[:, None], h[:, None] - along], dim=2)
 
 
 def row_blocks(rows: int, targets: int) -> list[tuple[int, int]]:

@@ -43,8 +43,8 @@ def soft_counts(
     """
     epsilon = checks.number(epsilon, "epsilon", positive=True)
     change = _as_change(heights_change, n)
-    offsets, indices = (_contiguous(t, torch.int64, "cands") for t in (cands.offsets, cands.indices))
-    scores = _contiguous(cands.scores, torch.float64, "cands.scores")
+    offsets, indices = (contiguous(t, torch.int64, "cands") for t in (cands.offsets, cands.indices))
+    scores = contiguous(cands.scores, torch.float64, "cands.scores")
     _check_rows(offsets, indices, scores)
     rows = core().SoftRows(
         address(offsets), address(indices), address(scores), 0 if change is None else address(change), n
@@ -61,13 +61,13 @@ def soft_counts(
                 )
         return sums
 
-    total = sum(threads.run(work, _shards(offsets, n)), np.zeros((n, 4), dtype=np.int64))
+    total = sum(threads.run(work, shards(offsets, n, ENTRIES_PER_CALL)), np.zeros((n, 4), dtype=np.int64))
     return SoftCounts(*(torch.from_numpy(np.ascontiguousarray(total[:, i])) for i in range(4)))
 
 
-def _shards(offsets: np.ndarray, n: int) -> list[list[tuple[int, int]]]:
-    """Ranges of rows of about ENTRIES_PER_CALL candidates, dealt to as many workers as their sums allow."""
-    cuts = np.searchsorted(offsets, np.arange(0, offsets[-1] + 1, ENTRIES_PER_CALL)[1:])
+def shards(offsets: np.ndarray, n: int, entries: int) -> list[list[tuple[int, int]]]:
+    """Ranges of rows of about that many candidates, dealt to as many workers as their sums allow."""
+    cuts = np.searchsorted(offsets, np.arange(0, offsets[-1] + 1, entries)[1:])
     workers = max(1, min(threads.thread_count(), SHARD_BYTES // (32 * max(1, n))))
     even = np.searchsorted(offsets, offsets[-1] * np.arange(1, workers) // workers)
     edges = np.unique(np.concatenate([[0], cuts, even, [len(offsets) - 1]]))
@@ -78,13 +78,13 @@ def _shards(offsets: np.ndarray, n: int) -> list[list[tuple[int, int]]]:
 def _as_change(change: Tensor | None, n: int) -> np.ndarray | None:
     if change is None:
         return None
-    array = _contiguous(change, torch.float64, "heights_change")
+    array = contiguous(change, torch.float64, "heights_change")
     if array.shape != (n,):
         raise InputError("heights_change", expected=f"shape (n,) = ({n},)", got=str(array.shape))
     return array
 
 
-def _contiguous(tensor: Tensor, dtype: torch.dtype, what: str) -> np.ndarray:
+def contiguous(tensor: Tensor, dtype: torch.dtype, what: str) -> np.ndarray:
     if tensor.device.type != "cpu":
         raise InputError(what, expected="a CPU tensor", got=str(tensor.device), remedy="call .cpu()")
     return tensor.detach().to(dtype).contiguous().numpy()

@@ -78,7 +78,7 @@ def assign(
     """
     if torch.compiler.is_compiling():  # one op that torch.compile does not look into
         return ops.traced_assign(x, y, h, counts, return_scores, exact, engine)
-    noise, targets, h64 = _operands(x, y, h, engine)
+    noise, targets, h64 = operands(x, y, h, engine)
     if counts is not None:
         checks.wins_to_add_to(counts, len(targets), targets.device)
     if exact not in EXACT:
@@ -106,7 +106,7 @@ def candidates(
     Arguments as in assign; margin ≥ 0 in units of the score. Raises InputError and EngineError.
     """
     reach = checks.number(margin, "margin")
-    noise, targets, h64 = _operands(x, y, h, engine)
+    noise, targets, h64 = operands(x, y, h, engine)
     return targets.engine.candidates(noise, targets.packed, h64, reach)
 
 
@@ -116,9 +116,10 @@ def add_wins(counts: Tensor, winners: Tensor) -> None:
         counts.scatter_add_(0, winners.clamp(min=0), (winners >= 0).to(counts.dtype))
 
 
-def _operands(
+def operands(
     x: Array, y: Array | PreparedTargets, h: Array | None, engine: str | None
 ) -> tuple[Tensor, PreparedTargets, Tensor]:
+    """The checked noise, the prepared targets and the heights in float64 of a call. Raises InputError."""
     noise = checks.as_matrix(x, "x", finite=False)
     targets = y if isinstance(y, PreparedTargets) else prepare(y, engine=engine)
     if engine is not None and targets.engine.name != engine:

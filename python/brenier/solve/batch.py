@@ -8,11 +8,12 @@ import numpy as np
 import torch
 
 from brenier.engine import candidates
+from brenier.engine.circles import circle_candidates
 from brenier.solve.sampling import FullSampler, SubspaceSampler
 from brenier.solve.state import State
-from brenier.types import Candidates
+from brenier.types import Candidates, CircleCandidates
 
-FIRST_ROWS = 128  # the first chunk measures how long the lists are; the gap is taken from it alone
+FIRST_ROWS = 64  # the first chunk measures how long the lists are; the gap is taken from it alone
 ENTRIES = 1 << 21  # list entries per chunk
 MOST_ROWS = 8192
 GAP_MEMORY = 0.8
@@ -39,12 +40,31 @@ def chunks(
         rows = min(batch - done, fitting, MOST_ROWS)
 
 
+def circle_chunks(
+    sampler: FullSampler | SubspaceSampler, state: State, draws: int, margin: float
+) -> Iterator[CircleCandidates]:
+    """The step's draws in pairs, as great circles; draws is even. One chunk where no lists can be too long."""
+    sampler.begin(state.step)
+    heights = torch.from_numpy(state.heights)
+    longest = draws // 2 * len(heights)
+    done, rows = 0, draws if longest <= ENTRIES else min(FIRST_ROWS, draws)
+    while done < draws:
+        draw = sampler.draw_circles(state.samples + done, rows)
+        found = circle_candidates(draw.noise, draw.targets, heights, margin=margin)
+        yield found
+        fitting = max(FIRST_ROWS, int(ENTRIES * rows / max(len(found.indices), 1)) // 2 * 2)
+        done += rows
+        rows = min(draws - done, fitting, MOST_ROWS)
+
+
 def mean_gap(lists: Candidates, margin: float, before: float) -> float:
     """Running mean of best minus runner-up score, a row without a runner-up counting as the margin."""
     scores, offsets = lists.scores.numpy(), lists.offsets.numpy()
     starts = offsets[:-1]
+    row = np.repeat(np.arange(lists.rows), np.diff(offsets))
     best = np.maximum.reduceat(scores, starts)
+    leaders = np.flatnonzero(scores == best[row])
     rest = scores.copy()
-    rest[[lo + int(np.argmax(scores[lo:hi])) for lo, hi in zip(starts, offsets[1:], strict=True)]] = -np.inf
+    rest[leaders[np.unique(row[leaders], return_index=True)[1]]] = -np.inf
     gap = float(np.minimum(best - np.maximum.reduceat(rest, starts), margin).mean())
     return gap if np.isnan(before) else GAP_MEMORY * before + (1 - GAP_MEMORY) * gap

@@ -26,7 +26,7 @@ from brenier.solve.state import Monitor, State
 if TYPE_CHECKING:
     from brenier.solve.solver import Run
 
-FORMAT = "brenier.fit.1"
+FORMAT = "brenier.fit.2"
 VECTORS = ("heights", "average", "curvature")
 SECONDS = 60.0  # between two checkpoints
 

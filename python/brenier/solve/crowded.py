@@ -22,7 +22,7 @@ from brenier.solve.fixed_order import dot
 from brenier.solve.problem import Problem
 from brenier.solve.sampling import FullSampler, SubspaceSampler
 from brenier.solve.start import Start
-from brenier.solve.state import State, polynomial_average
+from brenier.solve.state import State, Tally, polynomial_average
 from brenier.types import Candidates
 
 CROWDED = 0.2  # gap below this share of τ: Newton; digits have 0.4, independent scores 1
@@ -123,7 +123,7 @@ def crowded_step(
         "step": state.step + 1,
         "samples": samples,
         "gap": gap,
-        "monitor": state.monitor.add(winners, problem.masses, samples),
+        "monitor": state.monitor.add(Tally(winners, winners, rows, rows), problem.masses, rows, samples),
     }
     if state.annealed:
         return refine(problem, state, move, gap, epsilon).updated(**common)

@@ -22,7 +22,8 @@ from brenier.solve.principal import Principal
 
 SUBSPACE_SIZES = (32, 64, 128, 256)
 SOFT = 2.5
-OVERHEAD = 200_000  # multiply-adds that the lists and soft counts of one sample cost
+OVERHEAD = 400_000  # multiply-adds that the lists and soft counts of one draw cost
+CIRCLE_GAIN = 3.5  # independent samples that a draw on a great circle is worth, for soft counts: 3.4 to 3.7
 LEAST_SAVING = 2.0  # the model is good to a factor of about 1.5; below 2 the full dimension is kept
 
 
@@ -51,7 +52,7 @@ def correlation(targets: int) -> float:
     return max(30.0, 90.0 + 62.0 * math.log(targets / 4000))
 
 
-def inflation(targets: int, subspace: int, batch: int, residual: float) -> float:
+def inflation(targets: int, subspace: int, batch: float, residual: float) -> float:
     """How many samples of one subspace are worth one independent sample, for soft counts.
 
         1 + SOFT · f^1.4 · c(n) · K / (n m)
@@ -67,19 +68,20 @@ def choose_sampling(targets: int, dimension: int, batch: int, residuals: dict[in
     """The cheapest way to draw a batch, a pure function.
 
     residuals maps r (principal directions apart) to f, the share of the targets' variance left for the
-    subspace; {0: 1.0} where none were computed. Multiply-adds per target and effective sample:
+    subspace; {0: 1.0} where none were computed. Multiply-adds per target and draw, for equal variance:
 
         full        d + o
-        subspace    (m (d + r) / K + m + r + o) · inflation(n, m, K, f)
+        subspace    (m (d + r) / K + m + r + o) · inflation(n, m, γK, f)
 
-    K is the batch, m(d + r)/K the projection shared by K samples, o = OVERHEAD/n the cost of a sample's lists.
+    K draws are a batch, worth γK independent samples (CIRCLE_GAIN), m(d + r)/K is the projection that they share,
+    o = OVERHEAD/n the cost of a draw's lists.
     The subspace must win by LEAST_SAVING.
     """
     overhead = OVERHEAD / targets
     best = SamplingPlan(0, 0, dimension + overhead)
     for r, residual in residuals.items():
         for m in SUBSPACE_SIZES:
-            worth = inflation(targets, m, batch, residual)
+            worth = inflation(targets, m, CIRCLE_GAIN * batch, residual)
             cost = (m * (dimension + r) / batch + m + r + overhead) * worth
             if cost * LEAST_SAVING <= dimension + overhead and cost < best.cost:
                 best = SamplingPlan(m, r, cost, worth)
@@ -107,6 +109,10 @@ class FullSampler:
     def draw(self, first: int, rows: int) -> Draw:
         noise = normal(self.seed, first, rows, self.prepared.shape[1], stream=Stream.FIT)
         return Draw(noise, self.prepared)
+
+    def draw_circles(self, first: int, rows: int) -> Draw:
+        """Rows in pairs whose great circles are normal at every point: independent draws already are."""
+        return self.draw(first, rows)
 
 
 class SubspaceSampler:
@@ -136,6 +142,21 @@ class SubspaceSampler:
             apart = normal(self.seed, first, rows, self.plan.principal, stream=Stream.FIT)
             noise = torch.cat([apart, noise], dim=1)
         return Draw(noise, self.prepared)
+
+    def draw_circles(self, first: int, rows: int) -> Draw:
+        """Rows in pairs whose great circles are normal at every point: orthogonal directions of unit length."""
+        draw = self.draw(first, rows)
+        draw.noise[:, -self.plan.subspace :] = orthogonal_pairs(draw.noise[:, -self.plan.subspace :])
+        return draw
+
+
+def orthogonal_pairs(directions: Tensor) -> Tensor:
+    """Unit rows in pairs, the second of each made orthogonal to the first (float64, one order)."""
+    pairs = directions.double().numpy().reshape(-1, 2, directions.shape[1])
+    first, second = pairs[:, 0], pairs[:, 1]
+    second -= (first * second).sum(axis=1, keepdims=True) * first
+    second /= np.sqrt((second * second).sum(axis=1, keepdims=True))
+    return torch.from_numpy(pairs.reshape(directions.shape)).float()
 
 
 def without(directions: Tensor, axes: Tensor) -> Tensor:

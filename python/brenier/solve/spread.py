@@ -1,41 +1,46 @@
 """Steps for targets whose scores stand apart: averaged steps on soft counts, measured preconditioner.
 
-ε   = max(0.35, 1.2 (N/n)^{-1/4}) · median τ              temperature
+Samples are great circles through pairs of draws (engine/circles.py); N counts draws, each worth γ = CIRCLE_GAIN.
+
+ε   = max(0.35, 1.2 (γN/n)^{-1/4}) · median τ             temperature
 g   = 2 w(ε/√2) − w(ε) − ν                                soft counts, bias of first order removed
 D   = running mean of Σ p(1 − p)/ε                        diagonal of the Hessian
-h  ← h − clip(η_t g / D, ±τ),   η_t = 0.5 / √(1 + t/4)
-h̄  ← polynomial average of h from N = 4n on               (design card, fact 4)
+h  ← h − clip(η_t g / D, ±τ),   η_t = 0.7 / √(1 + t/4)
+h̄  ← polynomial average of h from γN = 1.5n on            (design card, fact 4)
 """
 
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 
 import numpy as np
 import torch
 
-from brenier.engine.soft import soft_counts
-from brenier.solve.batch import chunks, mean_gap
+from brenier.engine.circles import circle_counts, circle_points, circle_wins
+from brenier.solve.batch import circle_chunks, mean_gap
 from brenier.solve.fixed_order import dot
 from brenier.solve.problem import Problem
-from brenier.solve.sampling import FullSampler, SubspaceSampler
+from brenier.solve.sampling import CIRCLE_GAIN, FullSampler, SubspaceSampler
 from brenier.solve.start import Start
-from brenier.solve.state import State, polynomial_average
-from brenier.types import FIXED_POINT_ONE, Candidates
+from brenier.solve.state import State, Tally, polynomial_average
+from brenier.types import CIRCLE_POINTS, FIXED_POINT_ONE
 
 FIRST_TEMPERATURE, LAST_TEMPERATURE = 1.2, 0.35  # in units of the median τ
-MARGIN = 2.5  # candidates within 2.5ε of the best; wider lists cost time and change χ² by less than its noise
-STEP, STEP_DECAY = 0.5, 4.0
-AVERAGE_FROM = 4.0  # samples per target
+MARGIN = 1.5  # candidates within 1.5ε of the best at a point; wider lists cost time and do not lower χ²
+STEP, STEP_DECAY = 0.7, 4.0
+AVERAGE_FROM = 1.5  # independent samples per target
 AVERAGE_POWER = 0.5
-LONGEST_MEMORY = 20.0  # samples per target that the curvature remembers
+LONGEST_MEMORY = 20.0  # independent samples per target that the curvature remembers
+GAP_STEPS = 17  # the first steps measure how close runners-up are (solver.CROWDED_STEPS),
+GAP_CIRCLES = 16  # on the points of some circles
 CURVATURE_FLOOR = 0.3
-MONITOR_EVERY = 4  # steps: judging the average costs as much as its soft counts
+MONITOR_EVERY = 4  # steps between two looks at the average
 
 
 def temperature(samples: int, targets: int, scale: float) -> float:
     """ε for the step after that many samples."""
-    shrink = max(samples / targets, 1.0) ** -0.25
+    shrink = max(CIRCLE_GAIN * samples / targets, 1.0) ** -0.25
     return max(LAST_TEMPERATURE, FIRST_TEMPERATURE * shrink) * scale
 
 
@@ -44,9 +49,9 @@ def spread_step(
 ) -> State:
     """One batch, one step."""
     n, epsilon = problem.size, temperature(state.samples, problem.size, float(np.median(start.temperature)))
-    sums, winners, gap = collect(state, sampler, batch, epsilon, n)
-    weight, sharp, square = (part / (FIXED_POINT_ONE * batch) for part in sums)
-    curvature, memory = updated_curvature(state, (weight - square) / epsilon, batch / n)
+    found = collect(state, sampler, batch, epsilon, n)
+    weight, sharp, square = (part / (FIXED_POINT_ONE * CIRCLE_POINTS * (batch // 2)) for part in found.sums)
+    curvature, memory = updated_curvature(state, (weight - square) / epsilon, CIRCLE_GAIN * batch / n)
     floor = CURVATURE_FLOOR * problem.masses / (0.5 * start.temperature)
     step = state.step + 1
     change = STEP / math.sqrt(1 + step / STEP_DECAY) * (2 * sharp - weight - problem.masses)
@@ -54,39 +59,49 @@ def spread_step(
     heights = state.heights - change
     heights = heights - dot(problem.masses, heights)
     samples = state.samples + batch
-    averaged = state.averaged + 1 if samples >= AVERAGE_FROM * n else 0
+    averaged = state.averaged + 1 if CIRCLE_GAIN * samples >= AVERAGE_FROM * n else 0
     average = polynomial_average(state.average, heights, averaged, AVERAGE_POWER) if averaged else heights
     return state.updated(
         heights=heights,
         average=average,
         curvature=curvature,
         curvature_weight=memory,
-        monitor=state.monitor.add(winners, problem.masses, samples),
+        monitor=state.monitor.add(found.tally, problem.masses, batch, samples),
         step=step,
         samples=samples,
         averaged=averaged,
-        gap=gap,
+        gap=found.gap,
         epsilon=epsilon,
     )
 
 
+@dataclass
+class Found:
+    """What the circles of a step say."""
+
+    sums: list[np.ndarray]  # fixed-point soft counts at ε and ε/√2, and Σp²
+    tally: Tally  # of the averaged potential, in steps that judge it
+    gap: float
+
+
 def collect(
     state: State, sampler: FullSampler | SubspaceSampler, batch: int, epsilon: float, targets: int
-) -> tuple[list[np.ndarray], np.ndarray, float]:
-    """Fixed-point soft counts at ε and ε/√2, Σp², wins of the averaged potential (or none), the mean gap."""
-    sums = [np.zeros(targets, dtype=np.int64) for _ in range(3)]
-    winners = np.zeros(targets, dtype=np.int64)
-    towards_average = torch.from_numpy(state.average - state.heights)
-    first: Candidates | None = None
-    for part in chunks(sampler, state, batch, MARGIN * epsilon):
-        first = first or part
-        counts = soft_counts(part, targets, epsilon)
-        for total, one in zip(sums, (counts.weight, counts.weight_sharp, counts.square), strict=True):
+) -> Found:
+    heights, average = torch.from_numpy(state.heights), torch.from_numpy(state.average)
+    nothing = np.zeros(targets, dtype=np.int64)
+    found = Found([nothing.copy() for _ in range(3)], Tally(nothing, nothing, 0, 0), state.gap)
+    judging = state.step % MONITOR_EVERY == 0
+    for first, circles in enumerate(circle_chunks(sampler, state, batch, MARGIN * epsilon)):
+        counts = circle_counts(circles, heights, epsilon)
+        for total, one in zip(found.sums, (counts.weight, counts.weight_sharp, counts.square), strict=True):
             total += one.numpy()
-        if state.step % MONITOR_EVERY == 0:
-            winners += soft_counts(part, targets, epsilon, towards_average).winners.numpy()
-    assert first is not None
-    return sums, winners, mean_gap(first, MARGIN * epsilon, state.gap)
+        if judging:
+            found.tally = found.tally.plus(*circle_wins(circles, average), circles.circles)
+        if first == 0 and state.step < GAP_STEPS:
+            found.gap = mean_gap(
+                circle_points(circles.head(GAP_CIRCLES), heights), MARGIN * epsilon, state.gap
+            )
+    return found
 
 
 def updated_curvature(state: State, measured: np.ndarray, batches: float) -> tuple[np.ndarray, float]:

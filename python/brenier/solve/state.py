@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 import numpy as np
+from torch import Tensor
 
 from brenier.solve.check import chi_square_stderr
 
@@ -14,26 +15,46 @@ YOUNG_SHARE = (
 
 
 @dataclass(frozen=True)
+class Tally:
+    """Wins of a step's samples, which fall into independent groups: rows of noise, or great circles."""
+
+    wins: np.ndarray  # (n,) rows or points won
+    squares: np.ndarray  # (n,) Σ over groups of the square of the group's wins
+    groups: int
+    draws: int  # noise vectors drawn: one for a row, two for a circle
+
+    def plus(self, wins: Tensor, squares: Tensor, circles: int) -> Tally:
+        """The tally with more circles."""
+        total, pairs = self.wins + wins.numpy(), self.squares + squares.numpy()
+        return Tally(total, pairs, self.groups + circles, self.draws + 2 * circles)
+
+
+@dataclass(frozen=True)
 class Monitor:
     """χ² of the averaged potential in recent steps, from the fitting samples, in an old and a young half.
 
     The potential that a step's samples judge was made before them, so each step estimates χ² without bias
     from pairs inside it (pairs across steps would not: the potential reacts to earlier counts):
         χ² = Σ_s Σ_i c_{s,i} (c_{s,i} − 1) / ν_i / Σ_s N_s (N_s − 1) − 1
-    Samples that share a subspace are correlated, which raises the figure. It informs; it never ends a fit.
+    Points of one great circle are not independent: pairs of them are left out in the same way. Samples that
+    share a subspace are correlated, which raises the figure. It informs; it never ends a fit.
     """
 
     wins: tuple[float, float] = (0.0, 0.0)  # Σ_s Σ_i c (c − 1) / ν of the old and the young half
     pairs: tuple[float, float] = (0.0, 0.0)  # Σ_s N (N − 1)
     samples: tuple[int, int] = (0, 0)
 
-    def add(self, counts: np.ndarray, masses: np.ndarray, used: int) -> Monitor:
-        """The monitor with one more step, the old half dropped when the young one is long enough."""
-        size = int(counts.sum())
-        wins = self.wins[1] + float((counts * (counts - 1.0) / masses).sum())
-        pairs = self.pairs[1] + size * (size - 1.0)
-        samples = self.samples[1] + size
-        if samples < YOUNG_SHARE * used:
+    def add(self, tally: Tally, masses: np.ndarray, drawn: int, used: int) -> Monitor:
+        """The monitor with one more step of so many draws, judged or not, of those used so far.
+
+        The old half is dropped when the young one is long enough.
+        """
+        points = float(tally.wins.sum()) or 1.0
+        across = float(((tally.wins.astype(np.float64) ** 2 - tally.squares) / masses).sum())
+        wins = self.wins[1] + (tally.draws / points) ** 2 * across
+        pairs = self.pairs[1] + tally.draws**2 * (1 - 1 / max(tally.groups, 1))
+        samples = self.samples[1] + drawn
+        if pairs == 0 or samples < YOUNG_SHARE * used:
             return Monitor((self.wins[0], wins), (self.pairs[0], pairs), (self.samples[0], samples))
         return Monitor((wins, 0.0), (pairs, 0.0), (samples, 0))
 
