@@ -59,7 +59,7 @@ step "build" 180 "$PYTHON" -m pip install --quiet --no-build-isolation --no-deps
 
 # One small call of each engine before anything long: what is broken says so here, within seconds.
 for engine in triton cuda; do
-  step "smoke $engine" 60 "$PYTHON" benchmarks/gpu_case.py "$engine"
+  step "smoke $engine" 45 "$PYTHON" benchmarks/gpu_case.py "$engine"
 done
 
 # Sanitizers start first, in the background: they are slow to load and leave most of the GPU idle.
@@ -78,7 +78,7 @@ fi
 
 WORKERS=()
 "$PYTHON" -c 'import xdist' 2>/dev/null && WORKERS=(-n 6)
-step "tests" 120 "$PYTHON" -m pytest -m gpu tests/engine -q -p no:cacheprovider -o addopts= \
+step "tests" 150 "$PYTHON" -m pytest -m gpu tests/engine -q -p no:cacheprovider -o addopts= \
   --strict-markers "${WORKERS[@]}"
 
 for entry in "${SANITIZED[@]}"; do
@@ -94,5 +94,5 @@ for entry in "${SANITIZED[@]}"; do
   note "$name" "$code" "$(grep -h -E 'ERROR SUMMARY|RACECHECK SUMMARY' "$log" | tail -n 1)"
 done
 
-step "benchmark" 200 "$PYTHON" benchmarks/assign_gpu.py
+step "benchmark" 170 "$PYTHON" benchmarks/assign_gpu.py
 finish
