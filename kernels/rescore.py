@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import triton
 import triton.language as tl
+from brenier.kernels.assign import exact_scores
 from brenier.kernels.filter import estimate_of, ordered
 
 PACKED = (4, 256)  # rows of a program, and depths of a step
@@ -89,28 +90,6 @@ def listed_after(last, over, listed, live, targets, WALK: tl.constexpr):
     if WALK:
         after = tl.where(over, last + 1, after)
     return tl.where(after < targets, after, 0x7FFFFFFF)
-
-
-@triton.jit
-def exact_scores(
-    x, y, h, row, target, has, depth, x_row_stride, x_depth_stride, y_row_stride, y_depth_stride,
-    BLOCK: tl.constexpr,
-):  # fmt: skip
-    """Float64 scores of (row, target) pairs in the contract's order; -inf where there is no pair."""
-    lane = tl.arange(0, 32)
-    target = tl.where(has, target, 0).to(tl.int64)
-    sums = tl.zeros((BLOCK, 32), dtype=tl.float64)
-    for first in range(0, depth, 32):
-        column = (first + lane).to(tl.int64)[None, :]
-        mask = has[:, None] & (column < depth)
-        left = tl.load(x + row[:, None] * x_row_stride + column * x_depth_stride, mask=mask, other=0.0)
-        right = tl.load(y + target[:, None] * y_row_stride + column * y_depth_stride, mask=mask, other=0.0)
-        sums += left.to(tl.float64) * right.to(tl.float64)  # exact product: a fused add rounds the same
-    sums = tl.sum(tl.reshape(sums, (BLOCK, 2, 16)), axis=1)  # lanes i and i+16: one addition each
-    sums = tl.sum(tl.reshape(sums, (BLOCK, 2, 8)), axis=1)
-    sums = tl.sum(tl.reshape(sums, (BLOCK, 2, 4)), axis=1)
-    sums = tl.sum(tl.reshape(sums, (BLOCK, 2, 2)), axis=1)
-    return tl.sum(sums, axis=1) + tl.load(h + target, mask=has, other=float("-inf"))
 
 
 @triton.jit(do_not_specialize=["rows", "targets"])

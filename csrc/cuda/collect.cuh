@@ -8,6 +8,10 @@ namespace brenier::cuda {
 
 constexpr unsigned kWarp = 0xffffffffu;
 
+__device__ __forceinline__ std::uint32_t shared_address(const void* pointer) {
+    return static_cast<std::uint32_t>(__cvta_generic_to_shared(pointer));
+}
+
 // Whether a sum is not negative: the sign survives an AND only if every sum has it (three sums per LOP3).
 template <int kCount>
 __device__ __forceinline__ bool any_hit(const float (&score)[kCount]) {

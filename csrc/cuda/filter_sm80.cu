@@ -33,10 +33,6 @@ constexpr int kStageBytes = 2 * kSideBytes;
 constexpr int kStages = 3;
 constexpr int kBytes = kStages * kStageBytes;
 
-__device__ __forceinline__ std::uint32_t shared_address(const void* pointer) {
-    return static_cast<std::uint32_t>(__cvta_generic_to_shared(pointer));
-}
-
 __device__ __forceinline__ void copy_async(std::uint32_t to, const void* from) {
     asm volatile("cp.async.cg.shared.global [%0], [%1], 16;" ::"r"(to), "l"(from) : "memory");
 }

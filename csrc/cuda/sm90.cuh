@@ -6,11 +6,9 @@
 
 #include <cstdint>
 
-namespace brenier::cuda {
+#include "cuda/collect.cuh"
 
-__device__ __forceinline__ std::uint32_t shared_address(const void* pointer) {
-    return static_cast<std::uint32_t>(__cvta_generic_to_shared(pointer));
-}
+namespace brenier::cuda {
 
 // A barrier that completes a phase when all have arrived and all announced bytes are there.
 using Barrier = std::uint64_t;
