@@ -225,3 +225,21 @@ def wins_to_add_to(counts: Any, targets: int, device: torch.device) -> None:
     if counts.is_inference() and not torch.is_inference_mode_enabled():
         got = "a tensor made in inference mode, which cannot change outside it"
         raise InputError("counts", expected=expected, got=got, remedy=remedy)
+
+
+def last_winners(warm: Any, rows: int, targets: int, device: torch.device) -> Tensor | None:
+    """Guesses of the winners (N,), -1 for none, as int64 on the device; raises InputError for other numbers."""
+    if warm is None:
+        return None
+    tensor = as_tensor(warm, "warm")
+    remedy = "pass what the last call returned, or None"
+    if tensor.dtype not in WHOLE or tensor.shape != (rows,):
+        got = f"{name_of(tensor.dtype)} {tuple(tensor.shape)}"
+        raise InputError("warm", expected=f"whole numbers of shape ({rows},)", got=got, remedy=remedy)
+    guesses = tensor.to(device=device, dtype=torch.int64).contiguous()
+    outside = (guesses < -1) | (guesses >= targets)
+    if outside.any():
+        i = int(outside.nonzero()[0])
+        expected = f"indices of targets, from -1 (none) to {targets - 1}"
+        raise InputError("warm", expected=expected, got=f"{guesses[i].item()} at [{i}]", remedy=remedy)
+    return guesses

@@ -57,6 +57,7 @@ def assign(
     counts: Tensor | None = None,
     return_scores: bool = False,
     exact: str = "certified",
+    warm: Array | None = None,
     engine: str | None = None,
 ) -> Any:
     """The target with the largest score ⟨x_j, y_i⟩ + h_i for each row of noise.
@@ -71,6 +72,8 @@ def assign(
     return_scores : also return the winners' float64 scores (N,)
     exact : "certified" takes the fastest filter, which misses a winner with probability below 1e-12 per call,
         over a dither of our own; "strict" takes bounds that hold for certain (docs/numerics.md)
+    warm : (N,) guesses of the winners, -1 for none: those of the last call with these rows and other heights, say.
+        The answer is the same, sooner if the guesses are good
     engine : "reference", "cpu", "triton" or "cuda"; None chooses (see brenier.engines())
 
     Returns int64 winners (N,), and scores if asked; arrays where x is an array, else tensors.
@@ -83,8 +86,9 @@ def assign(
         checks.wins_to_add_to(counts, len(targets), targets.device)
     if exact not in EXACT:
         raise InputError("exact", expected=" or ".join(map(repr, EXACT)), got=repr(exact))
-    # Only an engine that dithers has two ways of being exact; the others are strict always.
-    how = {"exact": exact} if getattr(targets.engine, "dithers", False) else {}
+    guesses = checks.last_winners(warm, len(noise), len(targets), targets.device)
+    # Only an engine that dithers has two ways of being exact, and gains by guesses; the others are strict always.
+    how = {"exact": exact, "warm": guesses} if getattr(targets.engine, "dithers", False) else {}
     winners, scores = targets.engine.assign(noise, targets.packed, h64, **how)
     if counts is not None:
         add_wins(counts, winners)
