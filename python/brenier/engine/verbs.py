@@ -79,7 +79,9 @@ def assign(
     Returns int64 winners (N,), and scores if asked; arrays where x is an array, else tensors.
     Raises InputError and EngineError.
     """
-    if torch.compiler.is_compiling():  # one op that torch.compile does not look into
+    if (
+        torch.compiler.is_compiling()
+    ):  # one operator that torch.compile does not look into; guesses change no answer
         return ops.traced_assign(x, y, h, counts, return_scores, exact, engine)
     noise, targets, h64 = operands(x, y, h, engine)
     if counts is not None:
