@@ -35,7 +35,8 @@ def section(record: dict[str, Any]) -> str:
     return f"""## assign on the CPU
 
 {record["machine"]}, {record["threads"]} threads, {record["engine"]}; torch {record["torch"]}, {record["date"]}.
-Median of the repetitions, each between two calibrations; {record["disturbed"]} were disturbed and repeated. Peaks of
+Median of the repetitions, each between two calibrations by the int8 tile (best {record["calibration"]["best"]:.0f}, median
+{record["calibration"]["median"]:.0f} GFLOP/s); {record["disturbed"]} were disturbed, and repeated while patience lasted. Peaks of
 the register tiles in the same run, in GFLOP/s: {peaks}. From 1 thread to 2: {record["scaling"]["ratio"]:.2f} times.
 N and n at {record["scale"]:g} of their size. Command: `python benchmarks/assign_cpu.py --save`.
 
