@@ -1,0 +1,123 @@
+// One row of scores to 16-bit costs above the row's minimum: enough to choose candidates by.
+//
+//   fine = ⌊(cost − least) / unit⌋,  coarse = ⌊fine / 64⌋,  both clamped from above, so that neither exceeds the cost
+#pragma once
+#include "cpu/assignment/candidates.hpp"
+#include "cpu/assignment/source.hpp"
+
+namespace brenier::assignment::BRENIER_ISA {
+
+template <class Score>
+struct Wide;  // 64 bytes of scores
+template <>
+struct Wide<float> {
+    typedef float Unaligned __attribute__((vector_size(64), aligned(4)));
+    typedef Floats Type;
+};
+template <>
+struct Wide<double> {
+    typedef double Unaligned __attribute__((vector_size(64), aligned(8)));
+    typedef Doubles Type;
+};
+
+struct RowFacts {
+    double least, greatest;
+    bool finite;
+};
+
+// The row as costs in `staged`, padded with its first cost to a whole number of vectors.
+template <class Score>
+inline RowFacts stage_row(const Problem& problem, int64_t i, Score* staged, int64_t width) {
+    typedef typename Wide<Score>::Type Vector;
+    constexpr int64_t STEP = 64 / sizeof(Score);
+    const Score* from = score_row<Score>(problem, i);
+    const Score sign = Score(sign_of(problem)), start = sign * from[0];
+    const int64_t whole = problem.column_stride == 1 ? problem.size / STEP * STEP : 0;
+    for (int64_t j = whole; j < problem.size; ++j) staged[j] = sign * from[j * problem.column_stride];
+    for (int64_t j = problem.size; j < width; ++j) staged[j] = start;
+    Vector least = Vector{} + start, greatest = least, difference = {};
+    for (int64_t j = 0; j < width; j += STEP) {
+        Vector* const place = reinterpret_cast<Vector*>(staged + j);
+        const Vector cost =
+            j < whole ? sign * Vector(*reinterpret_cast<const typename Wide<Score>::Unaligned*>(from + j)) : *place;
+        *place = cost;
+        least = cost < least ? cost : least;
+        greatest = cost > greatest ? cost : greatest;
+        difference += cost - cost;  // NaN for NaN and for the infinite
+    }
+    RowFacts facts = {double(start), double(start), true};
+    for (int64_t lane = 0; lane < STEP; ++lane) {
+        facts.least = least[lane] < facts.least ? double(least[lane]) : facts.least;
+        facts.greatest = greatest[lane] > facts.greatest ? double(greatest[lane]) : facts.greatest;
+        facts.finite &= difference[lane] == 0;
+    }
+    return facts;
+}
+
+BRENIER_INLINE Floats above(const float* staged, double least) {
+    return *reinterpret_cast<const Floats*>(staged) - float(least);
+}
+BRENIER_INLINE Floats above(const double* staged, double least) {
+    typedef float Half __attribute__((vector_size(32)));
+    union {
+        Half halves[2];
+        Floats whole;
+    } joined;
+    joined.halves[0] = __builtin_convertvector(load(staged) - least, Half);
+    joined.halves[1] = __builtin_convertvector(load(staged + LANES) - least, Half);
+    return joined.whole;
+}
+
+// Coarse costs of a staged row, added to the column sums; the largest before clamping.
+template <class Score>
+inline float quantise_row(const Score* staged, double least, float coarse_scale, uint16_t* coarse, float* sums, int64_t width) {
+    const Floats top = Floats{} + 65535.0f;
+    Floats largest = {};
+    for (int64_t j = 0; j < width; j += INT_LANES) {
+        Floats steps = above(staged + j, least) * coarse_scale;
+        largest = steps > largest ? steps : largest;
+        steps = steps < top ? steps : top;
+        Floats* const sum = reinterpret_cast<Floats*>(sums + j);
+        *sum += steps;
+        *reinterpret_cast<Shorts*>(coarse + j) = __builtin_convertvector(__builtin_convertvector(steps, Ints), Shorts);
+    }
+    float most = 0;
+    for (int lane = 0; lane < INT_LANES; ++lane) most = largest[lane] > most ? largest[lane] : most;
+    return most;
+}
+
+// Fine costs of the columns on a row's list.
+template <class Score>
+inline void fine_costs(const Problem& problem, int64_t i, double least, float fine_scale, CandidateList& list) {
+    const Score* from = score_row<Score>(problem, i);
+    const Score sign = Score(sign_of(problem)), base = Score(least);
+    const int64_t stride = problem.column_stride;
+    const float top = float(LARGEST_FINE);
+    for (int32_t k = 0; k < list.count; ++k) {
+        const float steps = float(sign * from[list.column[k] * stride] - base) * fine_scale;
+        list.cost[k] = int32_t(steps < top ? steps : top);
+    }
+    pad_list(list);
+}
+
+// Mean squared deviation of a staged row, and whether its minimum is there twice.
+struct Spread {
+    double variance;
+    bool tied;
+};
+
+template <class Score>
+inline Spread spread_of(const Score* staged, double least, int64_t size) {
+    double sum = 0, squares = 0;
+    int64_t minima = 0;
+    for (int64_t j = 0; j < size; ++j) {
+        const double value = double(staged[j]) - least;
+        sum += value;
+        squares += value * value;
+        minima += value == 0;
+    }
+    const double mean = sum / double(size);
+    return {squares / double(size) - mean * mean, minima > 1};
+}
+
+}  // namespace brenier::assignment::BRENIER_ISA
