@@ -11,9 +11,11 @@
 
 namespace brenier::assignment::BRENIER_ISA {
 
-constexpr double FIRST_STEP = 0.2, LAST_STEP = 1e-4, STEP_RATIO = 0.2;  // ε in standard deviations of the costs
+constexpr double FIRST_STEP = 0.2, LAST_STEP = 4e-4, STEP_RATIO = 0.15;  // ε in standard deviations of the costs
 constexpr int64_t PATIENCE = 40;  // whole matrices read before paths take over
 constexpr int64_t SAMPLES = 24;   // rows looked at for the scale
+constexpr int64_t WHOLE_ROWS_UP_TO = 384;  // no lists while bidding
+constexpr int BIDS_PER_STEP = 32;
 
 class Auction final : public Assignment {
    public:
@@ -23,6 +25,7 @@ class Auction final : public Assignment {
           n_(problem.size),
           width_((n_ + INT_LANES - 1) / INT_LANES * INT_LANES),
           insist_(insist),
+          whole_rows_(n_ <= WHOLE_ROWS_UP_TO),
           arena_(bytes()) {
         if (arena_.valid()) place();
     }
@@ -60,8 +63,9 @@ class Auction final : public Assignment {
     void sift();
     void settle();
     void bid();
+    void bid_once();
     void next_epsilon();
-    void make_list(int64_t i);
+    void renew(int64_t i);
     BidTwo look(int64_t i);
     int32_t lowest(int64_t i);
     bool good_enough() const;
@@ -70,6 +74,8 @@ class Auction final : public Assignment {
     void fetch(int64_t i);
     void remake(int64_t i);
     void tighten();
+    BestTwo listed_two(int64_t i);
+    BestTwo whole_row_two(int64_t i);
     BestTwo exact_look(int64_t i);
     double exact_lowest(int64_t i);
     double exact_bound(int64_t i) const { return double(lists_[i].bound) * unit_ + least_[i]; }
@@ -102,11 +108,11 @@ class Auction final : public Assignment {
 
     Problem problem_;
     int64_t n_, width_;  // width: n rounded up to INT_LANES
-    bool insist_;
+    bool insist_, whole_rows_;
     Arena arena_;
     Matching m_;  // its prices are not kept up while bidding
     Tree tree_;
-    uint16_t* coarse_;
+    uint16_t* steps_;  // of costs above the row's least
     CandidateList* lists_;
     double *exact_cost_, *least_, *lower_, *column_sum_;
     void* staged_;
@@ -118,7 +124,6 @@ class Auction final : public Assignment {
     bool declined_ = false, stalled_ = false;
     int64_t work_ = 0, effort_ = 0, at_ = 0, waiting_ = 0;
     double unit_ = 1, largest_ = 0, variance_ = 0, sum_ = 0, clamped_away_ = 0, excess_ = 0;
-    float fine_scale_ = 1;
     int64_t tied_ = 0, wanted_ = 0;
     int32_t usual_spread_ = 0, epsilon_ = 0, last_epsilon_ = 0;
     Repair repair_;

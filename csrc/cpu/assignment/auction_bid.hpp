@@ -16,15 +16,15 @@ inline void Auction::sift() {
     }
     const int32_t over = own_[i] + price_[j] - lowest(i);
     if (over > epsilon_) m_.waiting[waiting_++] = i;
-    excess_ += own_[i] < LARGEST_FINE ? double(over) : INFINITE;  // a clamped cost proves nothing
+    excess_ += own_[i] < LARGEST_COST ? double(over) : INFINITE;  // a clamped cost proves nothing
 }
 
-// Is the pairing proved as good as asked for? Integers are off by up to one unit a row, each way.
+// Is the pairing proved as good as asked for? Costs are rounded down by less than a step a row.
 inline bool Auction::good_enough() const {
     if (!(problem_.gap > 0 && excess_ < INFINITE)) return false;
     double cost = 0;
     for (int64_t i = 0; i < n_; ++i) cost += cost_at(problem_, i, m_.column_of[i]);
-    const double excess = (excess_ + 2 * double(n_)) * unit_;
+    const double excess = (excess_ + (STEP + 2) * double(n_)) * unit_;
     return excess <= problem_.gap * (random_total() - cost);
 }
 
@@ -36,8 +36,12 @@ inline void Auction::settle() {
     enter(Stage::bid);
 }
 
-// The last row in line raises the price of its best column to where the second best is ε better.
 inline void Auction::bid() {
+    for (int k = 0; k < BIDS_PER_STEP && stage_ == Stage::bid && !declined_; ++k) bid_once();
+}
+
+// The last row in line raises the price of its best column to where the second best is ε better.
+inline void Auction::bid_once() {
     if (waiting_ == 0) return next_epsilon();
     if (impatient()) return give_up(true);
     const int64_t i = m_.waiting[waiting_ - 1];
@@ -63,22 +67,23 @@ inline void Auction::next_epsilon() {
     enter(Stage::sift);
 }
 
-inline void Auction::make_list(int64_t i) {
-    CandidateList& list = lists_[i];
+inline void Auction::renew(int64_t i) {
     read(3 * width_);
-    if (!choose_columns(list, coarse_ + i * width_, price_, values_, width_, wanted_)) return give_up(true);
-    problem_.is_float32 ? fine_costs<float>(problem_, i, least_[i], fine_scale_, list)
-                        : fine_costs<double>(problem_, i, least_[i], fine_scale_, list);
+    if (!make_list(lists_[i], steps_ + i * width_, price_, values_, width_, wanted_)) give_up(true);
 }
 
 inline BidTwo Auction::look(int64_t i) {
     CandidateList& list = lists_[i];
+    if (whole_rows_) {
+        read(width_);
+        return best_two(steps_ + i * width_, price_, width_);
+    }
     read(4 * INT_LANES + list.count);
     if (list.count) {
         const BidTwo two = best_two(list, price_);
         if (two.second <= list.bound) return two;
     }
-    make_list(i);
+    renew(i);
     if (declined_) return {};
     BidTwo two = best_two(list, price_);
     two.second = two.second < list.bound ? two.second : list.bound;
@@ -87,10 +92,14 @@ inline BidTwo Auction::look(int64_t i) {
 
 inline int32_t Auction::lowest(int64_t i) {
     CandidateList& list = lists_[i];
+    if (whole_rows_) {
+        read(width_);
+        return lowest_of(steps_ + i * width_, price_, width_);
+    }
     read(2 * INT_LANES + list.count);
     const int32_t least = lowest_of(list, price_);
     if (least <= list.bound) return least;
-    make_list(i);
+    renew(i);
     return declined_ ? least : lowest_of(list, price_);
 }
 

@@ -13,7 +13,8 @@ inline void Auction::price() {
         const bool stop = problem_.gap > 0 && good_enough();
         return enter(stop ? Stage::certify : Stage::tighten);
     }
-    fetch(at_++);
+    if (!lists_[at_].count) renew(at_);
+    if (!declined_) fetch(at_++);
 }
 
 inline void Auction::fetch(int64_t i) {
@@ -25,30 +26,38 @@ inline void Auction::fetch(int64_t i) {
 }
 
 inline void Auction::remake(int64_t i) {
-    make_list(i);
+    renew(i);
     if (!declined_) fetch(i);
 }
 
-// Smallest and second smallest over a row, each proved by the list's bound or read from a new list.
-inline BestTwo Auction::exact_look(int64_t i) {
+inline BestTwo Auction::listed_two(int64_t i) {
     const CandidateList& list = lists_[i];
     read(2 * INT_LANES + list.count);
-    BestTwo two = best_two(exact_cost_ + i * CAPACITY, list.column, list.count, m_.price);
+    return best_two(exact_cost_ + i * CAPACITY, list.column, list.count, m_.price);
+}
+
+// From the scores themselves, where costs are beyond what steps can tell apart.
+inline BestTwo Auction::whole_row_two(int64_t i) {
+    double* const cost = static_cast<double*>(staged_);
+    read(4 * width_);
+    assignment::BRENIER_ISA::load_row(problem_, i, cost, width_);
+    return best_two(cost, m_.price, width_);
+}
+
+// Smallest and (no more than the) second smallest over a row, proved by the list's bound, a new list or the row.
+inline BestTwo Auction::exact_look(int64_t i) {
+    BestTwo two = listed_two(i);
     if (two.second <= exact_bound(i)) return two;
     remake(i);
-    two = best_two(exact_cost_ + i * CAPACITY, list.column, list.count, m_.price);
+    two = listed_two(i);
+    if (two.best > exact_bound(i)) return whole_row_two(i);
     two.second = two.second < exact_bound(i) ? two.second : exact_bound(i);
     return two;
 }
 
 inline double Auction::exact_lowest(int64_t i) {
-    const CandidateList& list = lists_[i];
-    read(2 * INT_LANES + list.count);
-    double least = best_two(exact_cost_ + i * CAPACITY, list.column, list.count, m_.price).best;
-    if (least <= exact_bound(i)) return least;
-    remake(i);
-    least = best_two(exact_cost_ + i * CAPACITY, list.column, list.count, m_.price).best;
-    return least < exact_bound(i) ? least : exact_bound(i);
+    const double least = listed_two(i).best;
+    return least <= exact_bound(i) ? least : exact_look(i).best;
 }
 
 // ---- tighten and repair: rows off their best column bid again, without ε

@@ -11,7 +11,7 @@ inline int64_t Auction::bytes() const {
 }
 
 inline void Auction::place() {
-    coarse_ = arena_.take<uint16_t>(width_ * n_);
+    steps_ = arena_.take<uint16_t>(width_ * n_);
     lists_ = arena_.take<CandidateList>(n_);
     exact_cost_ = arena_.take<double>(n_ * CAPACITY);
     for (double** array : {&least_, &lower_, &column_sum_}) *array = arena_.take<double>(width_);
@@ -59,8 +59,7 @@ inline void Auction::sample() {
     const double deviation = __builtin_sqrt(variance_), finest = largest_ * 0x1p-30;
     const bool plain = deviation > finest && deviation > 0x1p-80 && largest_ < 0x1p80;
     if (!plain || (2 * tied_ > samples && !insist_)) return give_up(false);
-    unit_ = __builtin_ldexp(1.0, __builtin_ilogb(deviation) - 12 - FINE_BITS);
-    fine_scale_ = float(1 / unit_);
+    unit_ = __builtin_ldexp(1.0, __builtin_ilogb(1.5 * deviation) - 12 - STEP_BITS);
     enter(Stage::load);
 }
 
@@ -83,13 +82,13 @@ inline void Auction::load_row(int64_t i) {
     if (!facts.finite) return give_up(false);
     least_[i] = facts.least;
     largest_ = __builtin_fmax(largest_, __builtin_fmax(__builtin_fabs(facts.least), __builtin_fabs(facts.greatest)));
-    const float most = quantise_row(staged, facts.least, fine_scale_ / COARSE_STEP, coarse_ + i * width_, sums_, width_);
+    const float most = quantise_row(staged, facts.least, float(1 / (unit_ * STEP)), steps_ + i * width_, sums_, width_);
     if (!(most < 65535.0f)) add_clamped(i, facts.least);
 }
 
 // What clamping took from the row's sum.
 inline void Auction::add_clamped(int64_t i, double least) {
-    const double top = 65535.0 * COARSE_STEP * unit_;
+    const double top = 65535.0 * STEP * unit_;
     for (int64_t j = 0; j < n_; ++j) {
         const double value = cost_at(problem_, i, j) - least;
         if (value > top) clamped_away_ += value - top;
@@ -109,11 +108,11 @@ inline void Auction::flush_sums() {
 inline void Auction::centre() {
     double steps = 0;
     for (int64_t j = 0; j < n_; ++j) steps += column_sum_[j];
-    sum_ = steps * COARSE_STEP * unit_ + clamped_away_;
+    sum_ = steps * STEP * unit_ + clamped_away_;
     for (int64_t i = 0; i < n_; ++i) sum_ += least_[i] * double(n_);
     const double mean = steps / double(n_);
-    for (int64_t j = 0; j < n_; ++j) price_[j] = int32_t(__builtin_rint((mean - column_sum_[j]) / double(n_) * COARSE_STEP));
-    for (int64_t j = n_; j < width_; ++j) price_[j] = PADDING - 2 * LARGEST_FINE;
+    for (int64_t j = 0; j < n_; ++j) price_[j] = int32_t(__builtin_rint((mean - column_sum_[j]) / double(n_) * STEP));
+    for (int64_t j = n_; j < width_; ++j) price_[j] = PADDING - 2 * LARGEST_COST;
     const double deviation = __builtin_sqrt(sampled_variance());
     const int32_t coarse = int32_t(FIRST_STEP * deviation), fine = int32_t(LAST_STEP * deviation);
     last_epsilon_ = fine > 1 ? fine : 1;
@@ -124,15 +123,15 @@ inline void Auction::centre() {
     enter(Stage::sift);
 }
 
-// Of fine cost + price, over a sample of rows.
+// Of cost + price, over a sample of rows.
 inline double Auction::sampled_variance() const {
     const int64_t samples = n_ < SAMPLES ? n_ : SAMPLES;
     double variance = 0;
     for (int64_t k = 0; k < samples; ++k) {
-        const uint16_t* row = coarse_ + k * n_ / samples * width_;
+        const uint16_t* row = steps_ + k * n_ / samples * width_;
         double sum = 0, squares = 0;
         for (int64_t j = 0; j < n_; ++j) {
-            const double value = double((int32_t(row[j]) << FINE_BITS) + price_[j]);
+            const double value = double((int32_t(row[j]) << STEP_BITS) + price_[j]);
             sum += value;
             squares += value * value;
         }

@@ -80,7 +80,17 @@ BRENIER_INLINE Ints upper(Ints a, Ints b) { return (Ints)_mm512_max_epi32((__m51
 BRENIER_INLINE unsigned at_most_bits(Ints a, Ints b) { return _mm512_cmple_epi32_mask((__m512i)a, (__m512i)b); }
 BRENIER_INLINE int32_t lowest(Ints a) { return _mm512_reduce_min_epi32((__m512i)a); }
 BRENIER_INLINE Ints gather(const int32_t* from, Ints at) { return (Ints)_mm512_i32gather_epi32((__m512i)at, from, 4); }
+// The lanes named by `bits` side by side, and their number; up to 16 places are written.
+BRENIER_INLINE int32_t compress(int32_t* to, Ints value, unsigned bits) {
+    _mm512_storeu_si512(to, _mm512_maskz_compress_epi32(__mmask16(bits), (__m512i)value));
+    return __builtin_popcount(bits);
+}
 #else
+BRENIER_INLINE int32_t compress(int32_t* to, Ints value, unsigned bits) {
+    int32_t count = 0;
+    for (; bits; bits &= bits - 1) to[count++] = value[__builtin_ctz(bits)];
+    return count;
+}
 BRENIER_INLINE Ints lower(Ints a, Ints b) { return a < b ? a : b; }
 BRENIER_INLINE Ints upper(Ints a, Ints b) { return a > b ? a : b; }
 BRENIER_INLINE int32_t lowest(Ints a) {
@@ -115,6 +125,16 @@ BRENIER_INLINE Ints gather(const int32_t* from, Ints at) {
 }
 #endif
 #endif
+
+// The smallest two of all lanes, where `first` and `second` hold those of each: in every lane.
+BRENIER_INLINE void fold_two(Ints& first, Ints& second) {
+    for (int32_t half = INT_LANES / 2; half; half /= 2) {
+        const Ints across = int_lanes() ^ all(half);
+        const Ints other = __builtin_shuffle(first, across), runner_up = __builtin_shuffle(second, across);
+        second = lower(upper(first, other), lower(second, runner_up));
+        first = lower(first, other);
+    }
+}
 
 // Smallest value and its position, per lane, over vectors visited in ascending order; first among equals.
 struct LaneBest {

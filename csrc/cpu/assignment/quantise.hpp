@@ -1,6 +1,6 @@
-// One row of scores to 16-bit costs above the row's minimum: enough to choose candidates by.
+// One row of scores to 16-bit costs above the row's minimum: enough to bid by.
 //
-//   fine = ⌊(cost − least) / unit⌋,  coarse = ⌊fine / 64⌋,  both clamped from above, so that neither exceeds the cost
+//   steps = min(⌊(cost − least) / step⌋, 65535):  never more than the cost
 #pragma once
 #include "cpu/assignment/candidates.hpp"
 #include "cpu/assignment/source.hpp"
@@ -68,36 +68,23 @@ BRENIER_INLINE Floats above(const double* staged, double least) {
     return joined.whole;
 }
 
-// Coarse costs of a staged row, added to the column sums; the largest before clamping.
+// Whole steps of a staged row, added to the column sums; the largest before clamping.
 template <class Score>
-inline float quantise_row(const Score* staged, double least, float coarse_scale, uint16_t* coarse, float* sums, int64_t width) {
+inline float quantise_row(const Score* staged, double least, float scale, uint16_t* steps, float* sums,
+                          int64_t width) {
     const Floats top = Floats{} + 65535.0f;
     Floats largest = {};
     for (int64_t j = 0; j < width; j += INT_LANES) {
-        Floats steps = above(staged + j, least) * coarse_scale;
-        largest = steps > largest ? steps : largest;
-        steps = steps < top ? steps : top;
+        Floats exact = above(staged + j, least) * scale;
+        largest = exact > largest ? exact : largest;
+        exact = exact < top ? exact : top;
         Floats* const sum = reinterpret_cast<Floats*>(sums + j);
-        *sum += steps;
-        *reinterpret_cast<Shorts*>(coarse + j) = __builtin_convertvector(__builtin_convertvector(steps, Ints), Shorts);
+        *sum += exact;
+        *reinterpret_cast<Shorts*>(steps + j) = __builtin_convertvector(__builtin_convertvector(exact, Ints), Shorts);
     }
     float most = 0;
     for (int lane = 0; lane < INT_LANES; ++lane) most = largest[lane] > most ? largest[lane] : most;
     return most;
-}
-
-// Fine costs of the columns on a row's list.
-template <class Score>
-inline void fine_costs(const Problem& problem, int64_t i, double least, float fine_scale, CandidateList& list) {
-    const Score* from = score_row<Score>(problem, i);
-    const Score sign = Score(sign_of(problem)), base = Score(least);
-    const int64_t stride = problem.column_stride;
-    const float top = float(LARGEST_FINE);
-    for (int32_t k = 0; k < list.count; ++k) {
-        const float steps = float(sign * from[list.column[k] * stride] - base) * fine_scale;
-        list.cost[k] = int32_t(steps < top ? steps : top);
-    }
-    pad_list(list);
 }
 
 // Mean squared deviation of a staged row, and whether its minimum is there twice.
