@@ -14,7 +14,7 @@ _HOME = {  # public name -> module that defines it
     "Candidates": "brenier.types",
     "Coupling": "brenier.transport",
     "FitResult": "brenier.solve",
-    "PairedPool": "brenier.transport",
+    "PairedPool": "brenier.pair",
     "Pairing": "brenier.pair",
     "Potential": "brenier.solve",
     "assign": "brenier.engine",
@@ -45,9 +45,9 @@ __all__ = [
 
 if TYPE_CHECKING:
     from brenier.engine import assign, candidates, engines, prepare
-    from brenier.pair import Pairing, pair, solve_assignment
+    from brenier.pair import PairedPool, Pairing, pair, solve_assignment
     from brenier.solve import FitResult, Potential, fit
-    from brenier.transport import Coupling, PairedPool
+    from brenier.transport import Coupling
     from brenier.types import Candidates
 
 

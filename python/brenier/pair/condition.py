@@ -33,7 +33,10 @@ def as_condition(condition: Array, count: int) -> Tensor:
     if tensor.ndim == 0 or len(tensor) != count:
         got = f"shape {tuple(tensor.shape)}"
         raise InputError(
-            "condition", expected=f"shape (N, ...) with N = {count}", got=got, remedy="pass one condition per row"
+            "condition",
+            expected=f"shape (N, ...) with N = {count}",
+            got=got,
+            remedy="pass one condition per row",
         )
     checks.require_finite(tensor.float(), "condition")
     rows = tensor.float().reshape(count, -1)
