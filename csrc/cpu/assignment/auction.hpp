@@ -13,7 +13,7 @@ namespace brenier::assignment::BRENIER_ISA {
 
 constexpr double FIRST_STEP = 0.2, LAST_STEP = 4e-4, STEP_RATIO = 0.15;  // ε in standard deviations of the costs
 constexpr int64_t PATIENCE = 160;  // whole matrices read before paths take over
-constexpr int64_t SAMPLES = 24;   // rows looked at for the scale
+constexpr int64_t SAMPLES = 24;   // rows, and columns of each, looked at for the scale
 constexpr int64_t WHOLE_ROWS_UP_TO = 384;  // no lists while bidding
 constexpr int BIDS_PER_STEP = 32;
 
@@ -52,7 +52,7 @@ class Auction final : public Assignment {
     void advance();
     // scale and load
     void sample();
-    template <class Score> Spread sample_row(int64_t i);
+    template <class Score> bool sample_row(int64_t i);
     void load();
     template <class Score> void load_row(int64_t i);
     void add_clamped(int64_t i, double clamped_sum);
@@ -114,7 +114,7 @@ class Auction final : public Assignment {
     Tree tree_;
     uint16_t* steps_;  // of costs above the row's least
     CandidateList* lists_;
-    double *exact_cost_, *least_, *lower_, *column_sum_;
+    double *exact_cost_, *least_, *lower_, *column_sum_, *sample_;
     void* staged_;
     float* sums_;
     int32_t *price_, *values_, *own_;
@@ -123,7 +123,7 @@ class Auction final : public Assignment {
     Status status_ = Status::running;
     bool declined_ = false, stalled_ = false;
     int64_t work_ = 0, effort_ = 0, at_ = 0, waiting_ = 0;
-    double unit_ = 1, largest_ = 0, variance_ = 0, sum_ = 0, clamped_away_ = 0, excess_ = 0;
+    double unit_ = 1, largest_ = 0, sum_ = 0, clamped_away_ = 0, excess_ = 0;
     int64_t tied_ = 0, wanted_ = 0;
     int32_t usual_spread_ = 0, epsilon_ = 0, last_epsilon_ = 0;
     Repair repair_;

@@ -6,7 +6,7 @@ namespace brenier::assignment::BRENIER_ISA {
 
 inline int64_t Auction::bytes() const {
     return Arena::bytes_of<uint16_t>(width_ * n_) + Arena::bytes_of<CandidateList>(n_) +
-           Arena::bytes_of<double>(n_ * CAPACITY) + 4 * Arena::bytes_of<double>(width_) +
+           Arena::bytes_of<double>(n_ * CAPACITY) + 4 * Arena::bytes_of<double>(width_) + Arena::bytes_of<double>(SAMPLES * SAMPLES) +
            4 * Arena::bytes_of<int32_t>(width_) + Matching::bytes(width_) + Tree::bytes(width_) + CACHE_LINE;
 }
 
@@ -16,6 +16,7 @@ inline void Auction::place() {
     exact_cost_ = arena_.take<double>(n_ * CAPACITY);
     for (double** array : {&least_, &lower_, &column_sum_}) *array = arena_.take<double>(width_);
     staged_ = arena_.take<double>(width_);
+    sample_ = arena_.take<double>(SAMPLES * SAMPLES);
     sums_ = arena_.take<float>(width_);
     for (int32_t** array : {&price_, &values_, &own_}) *array = arena_.take<int32_t>(width_);
     m_.place(arena_, n_, width_);
@@ -38,28 +39,27 @@ inline void Auction::advance() {
     }
 }
 
-// ---- sample: the unit, from the spread of a few rows
+// ---- sample: the unit, from how far a row's costs are above its least
 
 template <class Score>
-inline Spread Auction::sample_row(int64_t i) {
+inline bool Auction::sample_row(int64_t i) {
     const RowFacts facts = stage_row(problem_, i, static_cast<Score*>(staged_), width_);
     largest_ = __builtin_fmax(largest_, __builtin_fmax(__builtin_fabs(facts.least), __builtin_fabs(facts.greatest)));
     if (!facts.finite) give_up(false);
-    return spread_of(static_cast<const Score*>(staged_), facts.least, n_);
+    return sample_of(static_cast<const Score*>(staged_), facts.least, n_, sample_ + at_ * SAMPLES, SAMPLES);
 }
 
-// Where most rows have several equally good columns, bidding would walk them in steps of ε; paths do not mind.
+// Steps of a 2^13th of the median, which outliers do not move. Where most rows have several equally good columns,
+// bidding would walk them in steps of ε; paths do not mind.
 inline void Auction::sample() {
-    const int64_t samples = n_ < SAMPLES ? n_ : SAMPLES, i = at_ * n_ / samples;
-    const Spread spread = problem_.is_float32 ? sample_row<float>(i) : sample_row<double>(i);
-    variance_ += spread.variance / double(samples);
-    tied_ += spread.tied;
+    const int64_t rows = n_ < SAMPLES ? n_ : SAMPLES, i = at_ * n_ / rows;
+    tied_ += problem_.is_float32 ? sample_row<float>(i) : sample_row<double>(i);
     read(2 * width_);
-    if (declined_ || ++at_ < samples) return;
-    const double deviation = __builtin_sqrt(variance_), finest = largest_ * 0x1p-30;
-    const bool plain = deviation > finest && deviation > 0x1p-80 && largest_ < 0x1p80;
-    if (!plain || (2 * tied_ > samples && !insist_)) return give_up(false);
-    unit_ = __builtin_ldexp(1.0, __builtin_ilogb(1.5 * deviation) - 12 - STEP_BITS);
+    if (declined_ || ++at_ < rows) return;
+    const double middle = median(sample_, rows * SAMPLES);
+    const bool plain = middle > largest_ * 0x1p-28 && middle > 0x1p-80 && largest_ < 0x1p80;
+    if (!plain || (2 * tied_ > rows && !insist_)) return give_up(false);
+    unit_ = __builtin_ldexp(1.0, __builtin_ilogb(middle) - 13 - STEP_BITS);
     enter(Stage::load);
 }
 

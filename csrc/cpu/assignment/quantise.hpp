@@ -87,24 +87,37 @@ inline float quantise_row(const Score* staged, double least, float scale, uint16
     return most;
 }
 
-// Mean squared deviation of a staged row, and whether its minimum is there twice.
-struct Spread {
-    double variance;
-    bool tied;
-};
-
+// Some costs of a staged row above its least, evenly spread; whether the least is there twice.
 template <class Score>
-inline Spread spread_of(const Score* staged, double least, int64_t size) {
-    double sum = 0, squares = 0;
+inline bool sample_of(const Score* staged, double least, int64_t size, double* sample, int64_t samples) {
     int64_t minima = 0;
-    for (int64_t j = 0; j < size; ++j) {
-        const double value = double(staged[j]) - least;
-        sum += value;
-        squares += value * value;
-        minima += value == 0;
+    for (int64_t k = 0; k < samples; ++k) sample[k] = double(staged[k * size / samples]) - least;
+    for (int64_t j = 0; j < size; ++j) minima += staged[j] == Score(least);
+    return minima > 1;
+}
+
+// The middle one of the values, which it re-orders (Hoare's selection).
+inline double median(double* values, int64_t count) {
+    for (int64_t low = 0, high = count - 1; low < high;) {
+        const double pivot = values[low + (high - low) / 2];
+        int64_t i = low, j = high;
+        while (i <= j) {
+            while (values[i] < pivot) ++i;
+            while (values[j] > pivot) --j;
+            if (i > j) break;
+            const double kept = values[i];
+            values[i++] = values[j];
+            values[j--] = kept;
+        }
+        if (count / 2 <= j) {
+            high = j;
+        } else if (count / 2 >= i) {
+            low = i;
+        } else {
+            break;
+        }
     }
-    const double mean = sum / double(size);
-    return {squares / double(size) - mean * mean, minima > 1};
+    return values[count / 2];
 }
 
 }  // namespace brenier::assignment::BRENIER_ISA
