@@ -6,7 +6,7 @@ Scores of photograph patches and digits against noise, d = 3,072, one matrix per
 Median processor time of up to five runs taken in turn, fewer the longer they are, one from ten seconds on: every
 solver works in the calling thread, and a shared machine would otherwise be measured instead. A peer that would take
 more than `PATIENCE` seconds, judged by its time at half the rows, is left out. `--families all` adds the other
-families against scipy. --save writes results/pairing_cpu.json, docs/pairing_cpu.md and docs/images/pairing-cpu.svg.
+families against scipy. --save writes results/pairing_cpu.json, the end of docs/pairing.md and docs/images/pairing-cpu.svg.
 """
 
 from __future__ import annotations
@@ -111,7 +111,7 @@ def repetitions(seconds: float) -> int:
     return 5 if seconds < 0.3 else 3 if seconds < 3 else 1
 
 
-def measure(family: str, n: int, wanted: list[str], patience: float) -> dict[str, Any]:
+def measure(family: str, n: int, wanted: list[str]) -> dict[str, Any]:
     """Milliseconds of each solver, and whether its total is scipy's."""
     scores = np.ascontiguousarray(MEASURED[family](n, np.random.default_rng(n)))
     wide = scores.astype(np.float64)
@@ -129,7 +129,6 @@ def measure(family: str, n: int, wanted: list[str], patience: float) -> dict[str
         expected = totals.get("scipy", totals.get("brenier", 0.0))
         row["difference"][name] = abs(totals[name] - expected) / max(abs(expected), 1e-300)
     print(family, n, {name: float(f"{ms:.4g}") for name, ms in row["ms"].items()}, flush=True)
-    del patience
     return row
 
 
@@ -141,7 +140,7 @@ def measure_family(family: str, sizes: list[int], names: list[str], patience: fl
         if rows:
             growth = (n / rows[-1]["n"]) ** 3.1
             left = [name for name in left if rows[-1]["ms"][name] * growth < patience * 1e3]
-        rows.append(measure(family, n, left, patience))
+        rows.append(measure(family, n, left))
     return rows
 
 

@@ -53,7 +53,8 @@ if TYPE_CHECKING:
 
 def __getattr__(name: str) -> Any:
     if name in _HOME:
-        return getattr(importlib.import_module(_HOME[name]), name)
+        found = globals()[name] = getattr(importlib.import_module(_HOME[name]), name)  # asked once
+        return found
     if name in _SUBMODULES:
         return importlib.import_module(f"brenier.{name}")
     raise AttributeError(f"module 'brenier' has no attribute {name!r}")

@@ -117,7 +117,8 @@ inline void Auction::centre() {
     const int32_t coarse = int32_t(FIRST_STEP * deviation), fine = int32_t(LAST_STEP * deviation);
     last_epsilon_ = fine > 1 ? fine : 1;
     epsilon_ = coarse > last_epsilon_ ? coarse : last_epsilon_;
-    wanted_ = WANTED < n_ / 3 ? WANTED : n_ / 3 + 1;
+    const int64_t usual = n_ <= 2048 ? 24 : 32;
+    wanted_ = usual < n_ / 3 ? usual : n_ / 3 + 1;
     usual_spread_ = int32_t(deviation / 16);
     for (int64_t i = 0; i < n_; ++i) lists_[i].count = 0, lists_[i].spread = usual_spread_;
     enter(Stage::sift);

@@ -8,7 +8,7 @@
 
 namespace brenier::assignment::BRENIER_ISA {
 
-constexpr int64_t WANTED = 24, CAPACITY = 80;
+constexpr int64_t CAPACITY = 80;
 constexpr int GROUPS = 8;         // vectors of running minima, by whose rank the bound is chosen
 constexpr int STEP_BITS = 6;
 constexpr int32_t STEP = 1 << STEP_BITS, LARGEST_COST = 65535 << STEP_BITS;
