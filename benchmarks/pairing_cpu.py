@@ -6,7 +6,7 @@ Scores of photograph patches and digits against noise, d = 3,072, one matrix per
 Median processor time of up to five runs taken in turn, fewer the longer they are, one from ten seconds on: every
 solver works in the calling thread, and a shared machine would otherwise be measured instead. A peer that would take
 more than `PATIENCE` seconds, judged by its time at half the rows, is left out. `--families all` adds the other
-families against scipy. --save writes results/pairing_cpu.json, the end of docs/pairing.md and docs/images/pairing-cpu.svg.
+families against scipy. --save writes results/pairing_cpu.json, the end of docs/pairing.md and its plot.
 """
 
 from __future__ import annotations

@@ -53,7 +53,9 @@ if TYPE_CHECKING:
 
 def __getattr__(name: str) -> Any:
     if name in _HOME:
-        found = globals()[name] = getattr(importlib.import_module(_HOME[name]), name)  # asked once
+        found = getattr(importlib.import_module(_HOME[name]), name)
+        if name != "pair":  # brenier.pair stays the subpackage, which can be called
+            globals()[name] = found  # so that this is asked once
         return found
     if name in _SUBMODULES:
         return importlib.import_module(f"brenier.{name}")

@@ -39,7 +39,7 @@ def as_condition(condition: Array, count: int) -> Tensor:
             remedy="pass one condition per row",
         )
     checks.require_finite(tensor.float(), "condition")
-    rows = tensor.float().reshape(count, -1)
+    rows = tensor.float().flatten(1) if tensor.ndim > 1 else tensor.float()[:, None]
     return rows - rows.mean(dim=0) if count else rows
 
 
@@ -51,6 +51,8 @@ def find_weight(rows: Tensor, partners: Tensor, condition: Tensor, share: float)
     over 256 rows i at most, spread evenly. 0 where conditions are all equal or there is one row.
     """
     count = len(rows)
+    if count < 2:
+        return 0.0
     picked = torch.arange(0, count, max(1, -(-count // SAMPLED_ROWS)), device=rows.device)
     y = rows.float()[picked] - rows.float().mean(dim=0)
     z = partners.float()
