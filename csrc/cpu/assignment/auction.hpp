@@ -113,6 +113,7 @@ class Auction final : public Assignment {
     Matching m_;  // its prices are not kept up while bidding
     Tree tree_;
     uint16_t* steps_;  // of costs above the row's least
+    int32_t* costs_;   // the same in 64ths, where whole rows are read
     CandidateList* lists_;
     double *exact_cost_, *least_, *lower_, *column_sum_, *sample_;
     void* staged_;

@@ -76,7 +76,7 @@ inline BidTwo Auction::look(int64_t i) {
     CandidateList& list = lists_[i];
     if (whole_rows_) {
         read(width_);
-        return best_two(steps_ + i * width_, price_, width_);
+        return best_two(costs_ + i * width_, price_, width_);
     }
     read(4 * INT_LANES + list.count);
     if (list.count) {
@@ -94,7 +94,7 @@ inline int32_t Auction::lowest(int64_t i) {
     CandidateList& list = lists_[i];
     if (whole_rows_) {
         read(width_);
-        return lowest_of(steps_ + i * width_, price_, width_);
+        return lowest_of(costs_ + i * width_, price_, width_);
     }
     read(2 * INT_LANES + list.count);
     const int32_t least = lowest_of(list, price_);

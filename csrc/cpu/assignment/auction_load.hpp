@@ -5,13 +5,15 @@
 namespace brenier::assignment::BRENIER_ISA {
 
 inline int64_t Auction::bytes() const {
-    return Arena::bytes_of<uint16_t>(width_ * n_) + Arena::bytes_of<CandidateList>(n_) +
+    const int64_t priced = whole_rows_ ? width_ * n_ : 0;
+    return Arena::bytes_of<int32_t>(priced) + Arena::bytes_of<uint16_t>(width_ * n_) + Arena::bytes_of<CandidateList>(n_) +
            Arena::bytes_of<double>(n_ * CAPACITY) + 4 * Arena::bytes_of<double>(width_) + Arena::bytes_of<double>(SAMPLES * SAMPLES) +
            4 * Arena::bytes_of<int32_t>(width_) + Matching::bytes(width_) + Tree::bytes(width_) + CACHE_LINE;
 }
 
 inline void Auction::place() {
     steps_ = arena_.take<uint16_t>(width_ * n_);
+    costs_ = arena_.take<int32_t>(whole_rows_ ? width_ * n_ : 0);
     lists_ = arena_.take<CandidateList>(n_);
     exact_cost_ = arena_.take<double>(n_ * CAPACITY);
     for (double** array : {&least_, &lower_, &column_sum_}) *array = arena_.take<double>(width_);
@@ -83,6 +85,7 @@ inline void Auction::load_row(int64_t i) {
     least_[i] = facts.least;
     largest_ = __builtin_fmax(largest_, __builtin_fmax(__builtin_fabs(facts.least), __builtin_fabs(facts.greatest)));
     const float most = quantise_row(staged, facts.least, float(1 / (unit_ * STEP)), steps_ + i * width_, sums_, width_);
+    if (whole_rows_) shift_row(steps_ + i * width_, costs_ + i * width_, width_);
     if (!(most < 65535.0f)) add_clamped(i, facts.least);
 }
 

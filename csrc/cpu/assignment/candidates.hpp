@@ -108,6 +108,10 @@ inline bool make_list(CandidateList& list, const uint16_t* steps, const int32_t*
     return true;
 }
 
+inline void shift_row(const uint16_t* steps, int32_t* cost, int64_t width) {
+    for (int64_t j = 0; j < width; j += INT_LANES) store(cost + j, widen(steps + j) << STEP_BITS);
+}
+
 // Smallest and second smallest, and where the smallest is, per lane.
 struct LaneTwo {
     Ints first = all(INT32_MAX), second = all(INT32_MAX), where = {};
@@ -135,11 +139,11 @@ inline BidTwo best_two(const CandidateList& list, const int32_t* price) {
 }
 
 // The same over a whole row, for as many columns as are read faster than a list is made.
-inline BidTwo best_two(const uint16_t* steps, const int32_t* price, int64_t width) {
+inline BidTwo best_two(const int32_t* cost, const int32_t* price, int64_t width) {
     LaneTwo two;
     Ints here = int_lanes();
     for (int64_t j = 0; j < width; j += INT_LANES, here += int32_t(INT_LANES))
-        two.see((widen(steps + j) << STEP_BITS) + load(price + j), here);
+        two.see(load(cost + j) + load(price + j), here);
     return two.fold();
 }
 
@@ -150,10 +154,10 @@ inline int32_t lowest_of(const CandidateList& list, const int32_t* price) {
     return lowest(least);
 }
 
-inline int32_t lowest_of(const uint16_t* steps, const int32_t* price, int64_t width) {
+inline int32_t lowest_of(const int32_t* cost, const int32_t* price, int64_t width) {
     Ints least = all(INT32_MAX);
     for (int64_t j = 0; j < width; j += INT_LANES)
-        least = lower(least, (widen(steps + j) << STEP_BITS) + load(price + j));
+        least = lower(least, load(cost + j) + load(price + j));
     return lowest(least);
 }
 
