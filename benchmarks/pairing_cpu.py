@@ -2,11 +2,12 @@
 
     python benchmarks/pairing_cpu.py [--save] [--rows 128,1024] [--families all] [--quick]
 
-Scores of photograph patches and digits against noise, d = 3,072, one matrix per family and size, the same for all.
-Median processor time of up to five runs taken in turn, fewer the longer they are, one from ten seconds on: every
-solver works in the calling thread, and a shared machine would otherwise be measured instead. A peer other than scipy that
-would take more than `PATIENCE` seconds, judged by its time at half the rows, is left out. `--families all` adds the other
-families against scipy. --save writes results/pairing_cpu.json, the end of docs/pairing.md and its plot.
+Scores of photograph patches and digits against noise, d = 3,072, one matrix per family and size, the same for
+all. Median processor time of up to five runs taken in turn, fewer the longer they are, one from ten seconds on:
+every solver works in the calling thread, and a shared machine would otherwise be measured instead. A peer other
+than scipy that would take more than `PATIENCE` seconds, judged by its time at half the rows, is left out.
+`--families all` adds the other families against scipy. --save writes results/pairing_cpu.json, the end of
+docs/pairing.md and its plot.
 """
 
 from __future__ import annotations

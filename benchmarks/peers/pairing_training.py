@@ -48,9 +48,10 @@ def memory(n: int) -> dict[str, Any]:
 def training_overhead(images: Callable[[int, np.random.Generator], np.ndarray]) -> dict[str, Any]:
     """Seconds a step of the EDM trainer with paired and with independent noise, a small U-Net on 3 × 32 × 32.
 
-    From the first step's end to the 32nd's, in which the paired run pairs one pool of 2,048 in the background; a run
-    with independent noise before and after. The share of processor time is that of one pool in that of 32 steps: it is what remains where the
-    network runs on the processor too, and does not depend on what else the machine does.
+    From the first step's end to the 32nd's, in which the paired run pairs one pool of 2,048 in the background;
+    a run with independent noise before and after. The share of processor time is that of one pool in that of 32
+    steps: it is what remains where the network runs on the processor too, and does not depend on what else the
+    machine does.
     """
     from brenier.pair import PairedPool
 
