@@ -117,7 +117,8 @@ def write_report(found: dict[str, Any], docs: Path) -> None:
 
 def _memory(memory: dict[str, Any]) -> str:
     taken = ", ".join(f"{name} {mb}" for name, mb in memory.items() if name not in ("n", "scores MB"))
-    return f"Memory beyond the prepared costs ({memory['scores MB']:.0f} MB in float32) at {memory['n']:,} rows, MB: {taken}."
+    scores = f"{memory['scores MB']:.0f} MB in float32"
+    return f"Memory beyond the prepared costs ({scores}) at {memory['n']:,} rows, MB: {taken}."
 
 
 def _training(training: dict[str, Any]) -> str:
