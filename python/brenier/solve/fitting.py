@@ -8,6 +8,7 @@ import sys
 from collections.abc import Callable
 from numbers import Integral, Real
 from pathlib import Path
+from typing import Any, overload
 
 import numpy as np
 import torch
@@ -22,6 +23,7 @@ from brenier.errors import BrenierError, EngineError, InputError
 from brenier.solve import solver
 from brenier.solve.checkpoint import restore
 from brenier.solve.first_pass import streamed_problem
+from brenier.solve.labelled import LabelledFitResult, fit_classes
 from brenier.solve.memory import must_stream, require_memory, require_stream_memory
 from brenier.solve.potential import Potential
 from brenier.solve.problem import ACCEPTED, Problem, build_problem
@@ -33,10 +35,15 @@ from brenier.types import Array
 SMALLEST_TOL = 1e-9
 
 
-def fit(
+@overload
+def fit(targets: Any, *, labels: None = None, **options: Any) -> FitResult: ...
+@overload
+def fit(targets: Any, *, labels: Array, **options: Any) -> LabelledFitResult: ...
+def fit(  # type: ignore[misc]  # the overloads name only what they differ in
     targets: Array | str | os.PathLike[str] | LatentSource,
     *,
     weights: Array | None = None,
+    labels: Array | None = None,
     noise: str = "normal",
     tol: float = 0.05,
     max_samples: int | None = None,
@@ -48,7 +55,7 @@ def fit(
     resume: bool = False,
     progress: bool = True,
     callback: Callable[[Record], None] | None = None,
-) -> FitResult:
+) -> FitResult | LabelledFitResult:
     """Fit the Brenier potential that sends standard normal noise onto the targets.
 
     Minimises E(h) = E_x[max_i ⟨x, y_i⟩ + h_i] − ⟨ν, h⟩, whose gradient is w(h) − ν, by stochastic steps on
@@ -61,6 +68,9 @@ def fit(
         streamed: read tile by tile, in subspaces only, its equal targets not merged (docs/scaling.md)
     weights : (n,) masses ≥ 0, normalised to sum 1; None for equal masses. A target of mass 0 never wins.
         Equal targets share one cell and the sum of their masses; the lowest index wins it.
+    labels : (n,) integers for targets in memory: one potential for each label, fitted on its own targets alone
+        (max_samples, max_memory and callback then hold for each; checkpoints get .label and the label behind
+        their name). Returns a LabelledFitResult, whose potential takes labels beside the noise
     noise : "normal", the only source so far
     tol : bound on χ²; √tol bounds the root-mean-square relative error of the cell masses; 0.05 by default
     max_samples : bound on fitting samples, None for max(10 n/tol, 4 million); checks use their own. No step
@@ -84,6 +94,12 @@ def fit(
     if callback is not None and not callable(callback):
         raise InputError("callback", expected="a function of a Record", got=repr(callback))
     source = streamed_source(targets, max_memory, device)
+    if labels is not None:
+        options = {"noise": noise, "tol": tol, "max_samples": max_samples, "seed": seed, "engine": engine}
+        options |= {"max_memory": max_memory, "resume": resume, "progress": progress, "callback": callback}
+        return fit_classes(
+            fit, labelled_matrix(targets, source, device), labels, weights, checkpoint, **options
+        )
     matrix = torch.empty(0) if source is not None else moved(matrix_of(targets), device)
     require_cpu_engine(engine)
     file = checkpoint_file(checkpoint, resume)
@@ -114,6 +130,18 @@ def streamed_source(targets: object, max_memory: int | None, device: object) -> 
     if device is not None and torch.device(str(device)).type != "cpu":
         raise InputError("device", expected="cpu or None, for these targets are streamed", got=str(device))
     return source
+
+
+def labelled_matrix(targets: Any, source: LatentSource | None, device: Any) -> torch.Tensor:
+    """The targets in memory; raises InputError for those that must be streamed."""
+    if source is not None:
+        raise InputError(
+            "labels",
+            expected="targets that fit in memory",
+            got=f"a source of shape {tuple(source.shape)}",
+            remedy="fit the classes one by one, each from a source of its own",
+        )
+    return moved(matrix_of(targets), device)
 
 
 def resident_problem(
