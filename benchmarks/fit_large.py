@@ -127,11 +127,12 @@ def main() -> None:
         stale.unlink()
     first = run(command(data, whole, given))
     killed = run(command(data, broken, given), kill_after=first.seconds / 2)
+    saved = Path(f"{broken}.state").exists()
     resumed = run(command(data, broken, given))
     rows = [report("unbroken", first), report("killed", killed), report("resumed", resumed)]
     print(tabulate(rows, headers=["run", "exit", "seconds", "peak MiB", "χ²", "samples"]))
     one, two = (load_file(f"{path}.safetensors")["heights"] for path in (whole, broken))
-    print("same bits:", bool((one == two).all()))
+    print("checkpoint at the kill:", saved, "· same bits:", bool((one == two).all()))
 
 
 if __name__ == "__main__":

@@ -100,8 +100,8 @@ def stream_plan(targets: int, dimension: int, columns: int) -> StreamPlan:
     subspace, apart = min(max(SUBSPACE_SIZES), columns), min(max(COUNTS), columns)
     tiles = 4 * TILES * max(TILE_VALUES, dimension)
     vectors = (8 * HEIGHT_VECTORS + 8 * MOST) * targets
-    coordinates = 4 * targets * (columns + 4 * (subspace + apart))
-    drawing = dimension * (8 * columns + 24 * subspace + 12 * apart)
+    coordinates = 4 * targets * (2 * columns + 4 * (subspace + apart))
+    drawing = dimension * (8 * columns + 8 * apart)  # directions and their panels
     sample = 8 * min(SAMPLE * dimension, max(SAMPLE_VALUES, 64 * dimension)) + 32 * apart * dimension
     return StreamPlan(columns, tiles, vectors, coordinates, max(drawing, sample))
 

@@ -54,7 +54,7 @@ def spaced_indices(total: int, count: int, phase: float) -> np.ndarray:
 
 
 def residual_shares(targets: Tensor, axes: Tensor) -> dict[int, float]:
-    total = sum(float(np.square(row.double().numpy()).sum()) for row in targets)
+    total = sum(float(np.square(row.numpy(), dtype=np.float64).sum()) for row in targets)
     if total == 0:
         return {0: 1.0}
     along = np.square(project(targets, axes).double().numpy()).sum(axis=0).cumsum()

@@ -18,6 +18,7 @@ from torch import Tensor
 
 from brenier.data.noise import Stream, normal, unit_vectors
 from brenier.engine import PreparedTargets, prepare
+from brenier.engine.project import project
 from brenier.solve.principal import Principal
 from brenier.solve.streamed import Targets, onto
 
@@ -157,17 +158,19 @@ class SubspaceSampler:
         m, first = self.plan.subspace, step - step % self.ahead
         if self.shared is None or self.shared[0] != first:
             self.shared = None  # its memory goes before that of the next comes
-            directions = torch.cat([self.directions(first + k) for k in range(self.ahead)])
-            self.shared = first, onto(self.targets, directions)
+            self.shared = first, self.coordinates(first * m, self.ahead * m)
         coordinates = self.shared[1][:, (step - first) * m : (step - first + 1) * m]
         if self.apart is not None:
             coordinates = torch.cat([self.apart, coordinates], dim=1)
         self.prepared = prepare(coordinates, engine=self.engine)
 
-    def directions(self, step: int) -> Tensor:
-        m, d = self.plan.subspace, self.targets.shape[1]
-        directions = normal(self.seed, step * m, m, d, stream=self.streams.subspace)
-        return directions if self.axes is None else without(directions, self.axes)
+    def coordinates(self, first: int, count: int) -> Tensor:
+        """⟨a, (I − VVᵀ) y_i⟩ = ⟨a, y_i⟩ − ⟨Va, Vy_i⟩ for directions a number first to first + count − 1."""
+        directions = normal(self.seed, first, count, self.targets.shape[1], stream=self.streams.subspace)
+        along = onto(self.targets, directions)
+        if self.axes is None or self.apart is None:
+            return along
+        return along.sub_(project(self.apart, project(directions, self.axes)))
 
     def for_checks(self) -> SubspaceSampler:
         """The same subspaces in kind, drawn from streams that no step uses."""
@@ -201,10 +204,3 @@ def orthogonal_pairs(directions: Tensor) -> Tensor:
     second -= (first * second).sum(axis=1, keepdims=True) * first
     second /= np.sqrt((second * second).sum(axis=1, keepdims=True))
     return torch.from_numpy(pairs.reshape(directions.shape)).float()
-
-
-def without(directions: Tensor, axes: Tensor) -> Tensor:
-    """Rows of directions with their parts along the orthonormal axes removed (float64, one order)."""
-    rows, basis = directions.double().numpy(), axes.double().numpy()
-    along = np.einsum("md,rd->mr", rows, basis)
-    return torch.from_numpy(rows - np.einsum("mr,rd->md", along, basis)).float()

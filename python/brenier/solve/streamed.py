@@ -35,7 +35,7 @@ class Traffic:
             return "no pass yet"
         read = 4e-9 * self.values / max(self.reading, 1e-9)
         compute = 1e-9 * self.operations / max(self.working, 1e-9)
-        bound = "disk-bound" if self.waiting > self.working else "compute-bound"
+        bound = "reading-bound" if self.waiting > self.working else "compute-bound"
         return f"read {read:.2g} GB/s, compute {compute:.3g} GFLOP/s, {bound}"
 
 
