@@ -1,11 +1,11 @@
 """assign on the CPU against the best of torch, numpy, faiss and scikit-learn: speed, and wrong winners.
 
-    python benchmarks/assign_cpu.py [--scale 0.25] [--repeats 5] [--only NAME] [--save]
+    python benchmarks/assign_cpu.py [--scale 0.25] [--repeats 5] [--patience 120] [--only NAME] [--save]
 
 GFLOP/s = 2·N·n·d / median time, packing of x included. Every repetition stands between two short runs of the int8
-tile; where those fall below 85% of the best, the repetition is disturbed and is done again (three times at most).
-Winners are compared with the float64 reference on a sample of rows. --save writes benchmarks/results/assign_cpu.json
-and the table and roofline of docs/performance.md.
+tile; where those fall below 85% of the best, the repetition is disturbed and is done again (three times at most, and
+while the seconds thrown away stay below --patience). Winners are compared with those of float64 products on a sample
+of rows. --save writes benchmarks/results/assign_cpu.json and the table and roofline of docs/performance.md.
 """
 
 from __future__ import annotations
@@ -27,11 +27,10 @@ from typing import Any
 import torch
 from brenier.engine.cpu import CpuEngine
 from brenier.engine.native import choose_body, core, int8_bodies
-from brenier.engine.reference import ReferenceEngine
 from brenier.engine.threads import run as on_all_threads
 from brenier.engine.threads import thread_count
 from cpu_pages import save
-from cpu_peers import CASES, Case, Winners, peers, problem
+from cpu_peers import CASES, Case, Winners, exact_winners, peers, problem
 from tabulate import tabulate
 from torch import Tensor
 
@@ -40,8 +39,9 @@ UNDISTURBED = 0.85
 ATTEMPTS = 3
 
 
-def tile_speed(bits: int, repeats: int = 400) -> float:
-    """GFLOP/s of the register tile alone on all threads: the instruction peak, reached or disturbed."""
+def tile_speed(bits: int) -> float:
+    """GFLOP/s of the register tile alone on all threads for some 10 ms: the instruction peak, or disturbed."""
+    repeats = 40_000 if bits == 8 else 10_000 * 16 // bits + 10_000
     body = choose_body()
     integers = [each for each in int8_bodies(body.name, bits) if each.fast] if bits < 32 else []
     if bits < 32 and not integers:
@@ -57,6 +57,7 @@ def tile_speed(bits: int, repeats: int = 400) -> float:
 class Clock:
     """Times runs between calibrations, and remembers the best calibration of the session."""
 
+    patience: float  # seconds that may still be thrown away
     best: float = 0.0
     disturbed: int = 0
     calibrations: list[float] = field(default_factory=list)
@@ -75,25 +76,30 @@ class Clock:
             run()
             seconds.append(time.perf_counter() - start)
             if min(before, self.calibrate()) >= UNDISTURBED * self.best:
-                break
+                return seconds[-1]
             self.disturbed += 1
+            self.patience -= seconds[-1]
+            if self.patience < 0:
+                break
         return min(seconds)
 
     def median(self, run: Callable[[], Any], repeats: int) -> float:
-        run()
+        """Of a run that has run before."""
         return statistics.median(self.once(run) for _ in range(repeats))
 
 
 @contextmanager
-def forced(name: str | None) -> Iterator[None]:
-    """BRENIER_CPU_FILTER set to this filter, then as it was."""
-    before = os.environ.pop("BRENIER_CPU_FILTER", None)
-    if name:
-        os.environ["BRENIER_CPU_FILTER"] = name
-    yield
-    os.environ.pop("BRENIER_CPU_FILTER", None)
-    if before:
-        os.environ["BRENIER_CPU_FILTER"] = before
+def environment(name: str, value: str | None) -> Iterator[None]:
+    """That variable set (None: unset), then as it was."""
+    before = os.environ.pop(name, None)
+    if value is not None:
+        os.environ[name] = value
+    try:
+        yield
+    finally:
+        os.environ.pop(name, None)
+        if before is not None:
+            os.environ[name] = before
 
 
 def ours(case: Case, x: Tensor, y: Tensor, h: Tensor) -> tuple[Winners, dict[str, Any]]:
@@ -127,28 +133,41 @@ def known_rates() -> dict[tuple[int, int, int, str], dict[str, float]]:
     return {}
 
 
+def seconds_of(run: Callable[[], Any]) -> float:
+    start = time.perf_counter()
+    run()
+    return time.perf_counter() - start
+
+
 def peer_rates(
     case: Case, data: tuple[Tensor, Tensor, Tensor], work: float, repeats: int, clock: Clock
 ) -> dict[str, float]:
-    """GFLOP/s of the two best peers by their median; which two, one run of each decides."""
+    """GFLOP/s of the two best peers, median of half the repetitions; a quarter of the rows decides which two."""
     key = (case.rows, case.targets, case.depth, case.kind)
     if key not in known_rates():
-        runs = peers(*data)
-        first = {name: clock.once(run) for name, run in runs.items()}
+        x, y, h = data
+        few = x[: -(-len(x) // 4)]
+        first = {name: 4 * seconds_of(make(few, y, h)) for name, make in peers().items()}
         fastest = sorted(first, key=lambda name: first[name])[:2]
-        rates = {name: work / clock.median(runs[name], repeats) for name in fastest}
+        runs = {name: peers()[name](x, y, h) for name in fastest}
+        rates = {name: work / clock.median(run, repeats // 2 + 1) for name, run in runs.items()}
         known_rates()[key] = {**{name: work / seconds for name, seconds in first.items()}, **rates}
     return known_rates()[key]
 
 
 def measure(case: Case, scale: float, repeats: int, clock: Clock) -> dict[str, Any]:
     """One row of the table."""
-    x, y, h = problem(case, scale)
-    expected = ReferenceEngine().assign(x[:SAMPLE], y, h)[0]
+    x, y, h = problem(case.rows, case.targets, case.depth, case.kind, scale)
+    expected = exact_winners(case.rows, case.targets, case.depth, case.kind, scale, SAMPLE)
     work = 2e-9 * len(x) * len(y) * case.depth
-    with forced(case.filter):
+    with environment("BRENIER_CPU_FILTER", case.filter):
         run, facts = ours(case, x, y, h)
+        bits = {"fp32": 32, "int16": 16, "int8": 8}[facts["filter"]]
+        peaks, since = [tile_speed(bits)], len(clock.calibrations)
+        run()
         seconds = clock.median(run, repeats)
+        peaks += [tile_speed(bits), tile_speed(bits)]
+        brackets = clock.calibrations[since:]
         wrong = int((run()[:SAMPLE] != expected).sum())
     rates = peer_rates(case, (x, y, h), work, repeats, clock)
     best = max(rates, key=lambda name: rates[name])
@@ -162,9 +181,8 @@ def measure(case: Case, scale: float, repeats: int, clock: Clock) -> dict[str, A
         "goal": case.goal,
         f"wrong of {SAMPLE}": wrong,
         **facts,
-        "share of its peak": round(
-            work / seconds / tile_speed({"fp32": 32, "int16": 16, "int8": 8}[facts["filter"]]), 2
-        ),
+        "share of its peak": round(work / seconds / statistics.median(peaks), 2),
+        "calibrations": f"{min(brackets):.0f} to {max(brackets):.0f}",
         "peers": {name: round(rate, 1) for name, rate in rates.items()},
         "bytes of input": 4 * (x.numel() + y.numel()),
     }
@@ -172,14 +190,13 @@ def measure(case: Case, scale: float, repeats: int, clock: Clock) -> dict[str, A
 
 def scaling(case: Case, scale: float, clock: Clock) -> dict[str, float]:
     """Seconds of the case with one thread and with two."""
-    x, y, h = problem(case, scale)
+    x, y, h = problem(case.rows, case.targets, case.depth, case.kind, scale)
     engine = CpuEngine()
     prepared = engine.prepare(y)
     seconds = {}
     for threads in ("1", "2"):
-        os.environ["BRENIER_NUM_THREADS"] = threads
-        seconds[threads] = clock.median(lambda: engine.assign(x, prepared, h), 3)
-    del os.environ["BRENIER_NUM_THREADS"]
+        with environment("BRENIER_NUM_THREADS", threads):
+            seconds[threads] = clock.median(lambda: engine.assign(x, prepared, h), 3)
     return {"1 thread, s": seconds["1"], "2 threads, s": seconds["2"], "ratio": seconds["1"] / seconds["2"]}
 
 
@@ -202,13 +219,16 @@ def main() -> None:
     parser.add_argument("--save", action="store_true")
     parser.add_argument("--scale", type=float, default=1.0, help="of the numbers of rows and targets")
     parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument("--patience", type=float, default=120.0, help="seconds to spend on disturbed runs")
     parser.add_argument("--only", help="cases whose name contains this")
     options = parser.parse_args()
     torch.set_num_threads(thread_count())
-    clock = Clock()
+    clock = Clock(options.patience)
+    began = time.perf_counter()
     cases = [case for case in CASES if not options.only or options.only in case.name]
     rows = []
     for case in cases:
+        print(f"{case.name} ({time.perf_counter() - began:.0f} s)", flush=True)
         rows.append(measure(case, options.scale, options.repeats, clock))
         print(tabulate([{k: v for k, v in rows[-1].items() if k != "peers"}], headers="keys"), flush=True)
     record = {
@@ -217,11 +237,12 @@ def main() -> None:
         "calibration": {"best": clock.best, "median": statistics.median(clock.calibrations)},
         "disturbed": clock.disturbed,
         "scale": options.scale,
+        "seconds": round(time.perf_counter() - began),
         "scaling": scaling(cases[0], min(options.scale, 0.25), clock),
         "cases": [asdict(case) for case in cases],
         "rows": rows,
     }
-    print({k: record[k] for k in ("peaks", "calibration", "disturbed", "scaling")})
+    print({k: record[k] for k in ("peaks", "calibration", "disturbed", "scaling", "seconds")})
     if options.save:
         save(record)
 

@@ -32,10 +32,12 @@ def section(record: dict[str, Any]) -> str:
     """The table in words and numbers."""
     shown = [{k: v for k, v in row.items() if k not in ("peers", "bytes of input")} for row in record["rows"]]
     peaks = ", ".join(f"{NAMES[bits]} {peak:.0f}" for bits, peak in record["peaks"].items())
+    calibrations = ", ".join(f"{name} {speed:.0f}" for name, speed in record["calibration"].items())
     return f"""## assign on the CPU
 
 {record["machine"]}, {record["threads"]} threads, {record["engine"]}; torch {record["torch"]}, {record["date"]}.
-Median of the repetitions, each between two calibrations; {record["disturbed"]} were disturbed and repeated. Peaks of
+Median of the repetitions, each between two calibrations by the int8 tile ({calibrations}
+GFLOP/s); {record["disturbed"]} were disturbed, and repeated while patience lasted. Peaks of
 the register tiles in the same run, in GFLOP/s: {peaks}. From 1 thread to 2: {record["scaling"]["ratio"]:.2f} times.
 N and n at {record["scale"]:g} of their size. Command: `python benchmarks/assign_cpu.py --save`.
 

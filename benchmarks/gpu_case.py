@@ -1,33 +1,73 @@
-"""gpu_case.py triton|cuda: every kernel of one engine once, on a small problem with ragged edges and ties.
+"""gpu_case.py triton|cuda: every kernel of one engine once, on small problems with ragged edges and ties.
 
 Meant for compute-sanitizer. Exits with 1 where an answer differs from the reference, 2 without a GPU.
 """
 
 from __future__ import annotations
 
+import os
 import sys
 
 import torch
+
+CASES = [  # rows, targets, depth: resident at 64, 128 and 256; streamed; in sections; more than one unit and part
+    (67, 131, 60),
+    (131, 300, 77),
+    (67, 131, 200),
+    (67, 300, 330),
+    (5, 131, 4200),
+]
+
+
+def problem(rows: int, targets: int, depth: int) -> tuple[torch.Tensor, torch.Tensor]:
+    generator = torch.Generator().manual_seed(0)
+    x = torch.randn(rows, depth, generator=generator).round()
+    y = torch.randn(
+        targets, depth, generator=generator
+    ).round()  # integers: exact ties, so that lists are filled
+    y[-20:] = y[:20]
+    return x, y
+
+
+def answers(x: torch.Tensor, y: torch.Tensor, engine: str, device: str) -> list[torch.Tensor]:
+    import brenier
+
+    x, y = x.to(device), y.to(device)
+    winners, scores = brenier.assign(x, y, return_scores=True, engine=engine)
+    lists = brenier.candidates(x, y, margin=2.0, engine=engine)
+    return [t.cpu() for t in (winners, scores, lists.offsets, lists.indices, lists.scores)]
+
+
+def noise(engine: str) -> bool:
+    from brenier.data import Stream, normal
+    from brenier.engine import gpu_noise
+
+    expected = normal(7, 3, 33, 70, stream=Stream.FIT)
+    if engine == "cuda":
+        got = normal(7, 3, 33, 70, stream=Stream.FIT, device="cuda")
+    else:
+        got = torch.empty(33, 70, device="cuda")
+        gpu_noise.by_triton(got, 7, 3, int(Stream.FIT))
+    return torch.allclose(got.cpu(), torch.as_tensor(expected), rtol=1e-6, atol=1e-7)
 
 
 def main(engine: str) -> int:
     if not torch.cuda.is_available():
         print("no CUDA device: torch.cuda.is_available() is False", file=sys.stderr)
         return 2
-    import brenier
-
-    generator = torch.Generator().manual_seed(0)
-    x = torch.randn(67, 77, generator=generator).round()
-    y = torch.randn(131, 77, generator=generator).round()  # integers: exact ties, so that lists are filled
-    y[100:] = y[:31]
-    answers = []
-    for name, device in ((engine, "cuda"), ("reference", "cpu")):
-        winners, scores = brenier.assign(x.to(device), y.to(device), return_scores=True, engine=name)
-        lists = brenier.candidates(x.to(device), y.to(device), margin=2.0, engine=name)
-        answers.append([winners, scores, lists.offsets, lists.indices, lists.scores])
-    same = all(torch.equal(mine.cpu(), theirs) for mine, theirs in zip(*answers, strict=True))
-    print(f"{engine}: {'equal to the reference' if same else 'DIFFERS from the reference'}")
-    return 0 if same else 1
+    wrong = [] if noise(engine) else ["noise"]
+    for which in ("half", "plain"):
+        os.environ["BRENIER_GPU_FILTER"] = which
+        for case in CASES if which == "half" else CASES[:1]:
+            x, y = problem(*case)
+            pairs = zip(answers(x, y, engine, "cuda"), answers(x, y, "reference", "cpu"), strict=True)
+            if not all(torch.equal(mine, theirs) for mine, theirs in pairs):
+                wrong.append(f"{which} {case}")
+            print(f"{engine} {which} {case}: {'DIFFERS' if wrong else 'equal'}", flush=True)
+    print(
+        f"{engine}: {'DIFFERS from the reference: ' + ', '.join(wrong) if wrong else 'equal to the reference'}"
+    )
+    return 1 if wrong else 0
 
 
 if __name__ == "__main__":

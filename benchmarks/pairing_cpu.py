@@ -1,11 +1,13 @@
-"""Exact assignment on the CPU: brenier.solve_assignment beside scipy (and lapx where it is installed).
+"""Exact assignment on the CPU: brenier.solve_assignment beside every solver that is installed.
 
-    python benchmarks/pairing_cpu.py [--large] [--save] [--rows 64,256] [--families photo,normal]
+    python benchmarks/pairing_cpu.py [--save] [--rows 128,1024] [--families all] [--quick]
 
-One matrix per family and size, the same for all. Median processor time of five runs taken in turn (three
-where scipy takes more than a second, one where more than ten): every solver here runs in the calling thread,
-and a shared machine would otherwise be measured instead. Scores are maximised. `difference` is the relative
-one of our total from scipy's.
+Scores of photograph patches and digits against noise, d = 3,072, one matrix per family and size, the same for
+all. Median processor time of up to five runs taken in turn, fewer the longer they are, one from ten seconds on:
+every solver works in the calling thread, and a shared machine would otherwise be measured instead. A peer other
+than scipy that would take more than `PATIENCE` seconds, judged by its time at half the rows, is left out.
+`--families all` adds the other families against scipy. --save writes results/pairing_cpu.json, the end of
+docs/pairing.md and its plot.
 """
 
 from __future__ import annotations
@@ -24,16 +26,19 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import brenier
 import numpy as np
-from scipy.optimize import linear_sum_assignment
-from tabulate import tabulate
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
+ROOT = Path(__file__).resolve().parents[1]
+sys.path[:0] = [str(ROOT / "tests"), str(ROOT / "benchmarks")]
+from peers.assignment import solvers  # noqa: E402
+from peers.pairing_report import write_report  # noqa: E402
+
 families = importlib.import_module("helpers.assignment_families").FAMILIES
 
-SIZES = (8, 16, 32, 64, 128, 256, 512, 1024, 2048)
-RESULTS = Path(__file__).parent / "results" / "pairing_cpu.json"
+SIZES = (8, 16, 32, 64, 128, 256, 512, 1024, 2048, 4096, 8192)
+LARGEST = {"photo patches": 8192, "digits": 4096}
+PATIENCE = 36.0
+RESULTS = ROOT / "benchmarks" / "results" / "pairing_cpu.json"
 DEPTH = 3072
 
 
@@ -70,106 +75,125 @@ def against_noise(images: Callable[[int, np.random.Generator], np.ndarray]) -> C
     return scores
 
 
-MEASURED: dict[str, Callable[..., np.ndarray]] = {
-    "photo patches": against_noise(photo_patches),
-    "digits": against_noise(digits),
-    **{
-        name: families[name]
-        for name in ("normal", "small integers", "large integers", "constant", "duplicate rows", "blocks")
-    },
-    **{name: families[name] for name in ("geometric", "rank two", "heavy tails", "forbidden pairs")},
+IMAGES = {"photo patches": against_noise(photo_patches), "digits": against_noise(digits)}
+OTHERS = {
+    name: families[name]
+    for name in (
+        "normal",
+        "small integers",
+        "large integers",
+        "constant",
+        "duplicate rows",
+        "blocks",
+        "geometric",
+    )
+} | {
+    **{name: families[name] for name in ("rank two", "heavy tails", "forbidden pairs")},
     "Machol-Wien": families["Machol-Wien costs"],
 }
+MEASURED: dict[str, Callable[..., np.ndarray]] = {**IMAGES, **OTHERS}
 
 
-LAPX_UP_TO = 1024  # it takes minutes beyond, on some families
-
-
-def solvers(n: int) -> dict[str, Callable[[np.ndarray], Any]]:
-    """Name -> a function from scores to the column of each row."""
-    found: dict[str, Callable[[np.ndarray], Any]] = {
-        "scipy": lambda scores: linear_sum_assignment(scores, maximize=True)[1],
-        "brenier": lambda scores: brenier.solve_assignment(scores).permutation,
-    }
-    if n > LAPX_UP_TO:
-        return found
-    try:
-        lapx = importlib.import_module("lap")
-        found["lapx lapjvx"] = lambda scores: lapx.lapjvx(-scores)[2]
-    except ImportError:
-        pass
-    return found
-
-
-def timed(function: Callable[[np.ndarray], Any], scores: np.ndarray) -> tuple[float, Any]:
-    """Seconds of one call, from many where one is too short for the clock, and its answer."""
+def timed(function: Callable[[Any], Any], scores: Any) -> tuple[float, Any]:
+    """Processor seconds of one call, from many where one is too short for the clock, and its answer."""
     started = time.thread_time()
     answer = function(scores)
     once = time.thread_time() - started
     if once > 1e-3:
         return once, answer
-    count = int(2e-3 / once) + 1
+    count = int(2e-3 / max(once, 1e-7)) + 1
     started = time.thread_time()
     for _ in range(count):
         function(scores)
     return (time.thread_time() - started) / count, answer
 
 
-def measure(family: str, n: int) -> dict[str, Any]:
+def repetitions(seconds: float) -> int:
+    return 5 if seconds < 0.3 else 3 if seconds < 3 else 1
+
+
+def measure(family: str, n: int, wanted: list[str]) -> dict[str, Any]:
+    """Milliseconds of each solver, and whether its total is scipy's."""
     scores = np.ascontiguousarray(MEASURED[family](n, np.random.default_rng(n)))
-    seconds: dict[str, list[float]] = {name: [] for name in solvers(n)}
-    totals = {}
     wide = scores.astype(np.float64)
-    for round_ in range(5):
-        slowest = max(seconds["scipy"], default=0.0)
-        if (slowest > 1 and round_ >= 3) or (slowest > 10 and round_ >= 1):
-            break
-        for name, function in solvers(n).items():
-            took, columns = timed(function, scores)
-            seconds[name].append(took)
-            totals[name] = float(wide[np.arange(n), columns].sum())
-    row: dict[str, Any] = {"family": family, "n": n}
-    row |= {f"{name} ms": statistics.median(taken) * 1e3 for name, taken in seconds.items()}
-    row["scipy / brenier"] = row["scipy ms"] / row["brenier ms"]
-    row["difference"] = abs(totals["brenier"] - totals["scipy"]) / max(abs(totals["scipy"]), 1e-300)
+    row: dict[str, Any] = {"family": family, "n": n, "ms": {}, "difference": {}}
+    totals = {}
+    for name in wanted:
+        solver = solvers()[name]
+        given, taken = solver.prepare(scores), []
+        while len(taken) < repetitions(taken[0] if taken else 0):
+            took, answer = timed(solver.solve, given)
+            taken.append(took)
+        del given
+        totals[name] = float(wide[np.arange(n), solver.columns(answer)].sum())
+        row["ms"][name] = statistics.median(taken) * 1e3
+        expected = totals.get("scipy", totals.get("brenier", 0.0))
+        row["difference"][name] = abs(totals[name] - expected) / max(abs(expected), 1e-300)
+    print(family, n, {name: float(f"{ms:.4g}") for name, ms in row["ms"].items()}, flush=True)
     return row
+
+
+def measure_family(family: str, sizes: list[int], names: list[str], patience: float) -> list[dict[str, Any]]:
+    """All sizes, leaving out peers that have become too slow: eight to nine times the time for twice the rows."""
+    rows: list[dict[str, Any]] = []
+    left = list(names)
+    for n in sorted(sizes):
+        if rows:
+            growth = (n / rows[-1]["n"]) ** 3.1
+            left = [
+                name for name in left if name == "scipy" or rows[-1]["ms"][name] * growth < patience * 1e3
+            ]
+        rows.append(measure(family, n, left))
+    return rows
 
 
 def machine() -> dict[str, Any]:
     with open("/proc/cpuinfo") as info:
         models = [line.split(":")[1].strip() for line in info if line.startswith("model name")]
-    packages = ("brenier", "scipy", "numpy", "torch")
     return {
         "processor": models[0] if models else "unknown",
         "processors": os.cpu_count(),
         "load": os.getloadavg()[0],
         "python": platform.python_version(),
-        "versions": {name: importlib.metadata.version(name) for name in packages},
+        "versions": {
+            name: version(name) for name in ("brenier", "scipy", "numpy", "lapx", "lapjv", "ortools", "POT")
+        },
         "date": datetime.date.today().isoformat(),
     }
+
+
+def version(name: str) -> str:
+    try:
+        return importlib.metadata.version(name)
+    except importlib.metadata.PackageNotFoundError:
+        return "not installed"
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--large", action="store_true", help="also 4,096 rows, images only")
-    parser.add_argument("--save", action="store_true", help=f"write {RESULTS}")
+    parser.add_argument("--save", action="store_true", help=f"write {RESULTS}, the table and the plot")
+    parser.add_argument("--quick", action="store_true", help="up to 2,048 rows, without memory and training")
     parser.add_argument("--rows", default=",".join(map(str, SIZES)))
-    parser.add_argument("--families", default=",".join(MEASURED))
+    parser.add_argument("--families", default="images", help="images, all, or names")
     asked = parser.parse_args()
-    cases = [(family, int(n)) for n in asked.rows.split(",") for family in asked.families.split(",")]
-    cases += [(family, 4096) for family in ("photo patches", "digits")] if asked.large else []
-    rows = []
-    for family, n in cases:
-        rows.append(measure(family, n))
-        print(
-            *(f"{value:.4g}" if isinstance(value, float) else value for value in rows[-1].values()),
-            flush=True,
-        )
-    print(tabulate(rows, headers="keys", floatfmt=".3g"))
+    sizes = [int(n) for n in asked.rows.split(",") if not asked.quick or int(n) <= 2048]
+    named = {"images": list(IMAGES), "all": list(MEASURED)}.get(asked.families) or asked.families.split(",")
+    rows: list[dict[str, Any]] = []
+    for family in named:
+        names = list(solvers()) if family in IMAGES else ["brenier", "scipy"]
+        within = [n for n in sizes if n <= LARGEST.get(family, 2048)]
+        rows += measure_family(family, within, names, PATIENCE)
+    found: dict[str, Any] = {"machine": machine(), "rows": rows}
+    if not asked.quick:
+        from peers.pairing_training import memory, training_overhead
+
+        found |= {"memory": memory(4096), "training": training_overhead(photo_patches)}
+        print(json.dumps({name: found[name] for name in ("memory", "training")}, indent=1))
     if asked.save:
-        RESULTS.write_text(json.dumps({"machine": machine(), "rows": rows}, indent=1) + "\n")
+        RESULTS.write_text(json.dumps(found, indent=1) + "\n")
+        write_report(found, ROOT / "docs")
 
 
 if __name__ == "__main__":

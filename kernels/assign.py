@@ -177,6 +177,28 @@ def list_tiles(
         tl.store(counts + part, found, mask=row_inside)
 
 
+@triton.jit
+def exact_scores(
+    x, y, h, row, target, has, depth, x_row_stride, x_depth_stride, y_row_stride, y_depth_stride,
+    BLOCK: tl.constexpr,
+):  # fmt: skip
+    """Float64 scores of (row, target) pairs in the contract's order; -inf where there is no pair."""
+    lane = tl.arange(0, 32)
+    target = tl.where(has, target, 0).to(tl.int64)
+    sums = tl.zeros((BLOCK, 32), dtype=tl.float64)
+    for first in range(0, depth, 32):
+        column = (first + lane).to(tl.int64)[None, :]
+        mask = has[:, None] & (column < depth)
+        left = tl.load(x + row[:, None] * x_row_stride + column * x_depth_stride, mask=mask, other=0.0)
+        right = tl.load(y + target[:, None] * y_row_stride + column * y_depth_stride, mask=mask, other=0.0)
+        sums += left.to(tl.float64) * right.to(tl.float64)  # exact product: a fused add rounds the same
+    sums = tl.sum(tl.reshape(sums, (BLOCK, 2, 16)), axis=1)  # lanes i and i+16: one addition each
+    sums = tl.sum(tl.reshape(sums, (BLOCK, 2, 8)), axis=1)
+    sums = tl.sum(tl.reshape(sums, (BLOCK, 2, 4)), axis=1)
+    sums = tl.sum(tl.reshape(sums, (BLOCK, 2, 2)), axis=1)
+    return tl.sum(sums, axis=1) + tl.load(h + target, mask=has, other=float("-inf"))
+
+
 @triton.jit(do_not_specialize=SIZES)
 def pair_scores(
     x, y, h, pair_row, pair_target, out, pairs, depth,
@@ -186,18 +208,8 @@ def pair_scores(
     pair = tl.program_id(0).to(tl.int64) * BLOCK_PAIRS + tl.arange(0, BLOCK_PAIRS)
     row = tl.load(pair_row + pair, mask=pair < pairs, other=0)
     target = tl.load(pair_target + pair, mask=pair < pairs, other=-1)
-    inside = target >= 0
-    lane = tl.arange(0, 32)
-    sums = tl.zeros((BLOCK_PAIRS, 32), dtype=tl.float64)
-    for first in range(0, depth, 32):
-        column = (first + lane).to(tl.int64)[None, :]
-        mask = inside[:, None] & (column < depth)
-        left = tl.load(x + row[:, None] * x_row_stride + column * x_depth_stride, mask=mask, other=0.0)
-        right = tl.load(y + target[:, None] * y_row_stride + column * y_depth_stride, mask=mask, other=0.0)
-        sums += left.to(tl.float64) * right.to(tl.float64)  # exact product: a fused add rounds the same
-    sums = tl.sum(tl.reshape(sums, (BLOCK_PAIRS, 2, 16)), axis=1)  # lanes i and i+16: one addition each
-    sums = tl.sum(tl.reshape(sums, (BLOCK_PAIRS, 2, 8)), axis=1)
-    sums = tl.sum(tl.reshape(sums, (BLOCK_PAIRS, 2, 4)), axis=1)
-    sums = tl.sum(tl.reshape(sums, (BLOCK_PAIRS, 2, 2)), axis=1)
-    score = tl.sum(sums, axis=1) + tl.load(h + target, mask=inside, other=float("-inf"))
+    score = exact_scores(
+        x, y, h, row, target, target >= 0, depth, x_row_stride, x_depth_stride, y_row_stride, y_depth_stride,
+        BLOCK_PAIRS,
+    )  # fmt: skip
     tl.store(out + pair, score, mask=pair < pairs)

@@ -45,9 +45,9 @@ inline std::unique_ptr<Handle> open_assignment(uintptr_t scores, bool is_float32
 
 // A small square numpy array, looked at directly: a buffer request would take longer than the solution.
 // `valid` is false for anything else: other objects and shapes, foreign byte order, misaligned memory.
-// Up to 128 rows solving takes below 1 ms, so that it may not be interrupted.
+// Up to 256 rows solving takes a few ms at worst, so that it may not be interrupted.
 struct SmallSquare {
-    static constexpr int64_t LARGEST = 128;
+    static constexpr int64_t LARGEST = 256;
 
     const char* data = nullptr;
     int64_t size = 0, item = 0, strides[2] = {0, 0};
@@ -119,9 +119,11 @@ inline py::object assign_small(py::handle scores, py::handle wish) {
     Outcome out{};
     auto solve = [&] {
         const std::unique_ptr<Assignment> solver = make(problem, "");
-        if (solver->step(INT64_MAX) != Status::done) return false;
+        Status status = Status::running;
+        while (status == Status::running) status = solver->step(INT64_MAX);
+        if (status != Status::done) return false;
         out = solver->write(columns, duals, duals + n);
-        return out.excess <= out.rounding && std::isfinite(out.total) && !std::isinf(out.identity_total);
+        return !out.stalled && out.excess <= out.rounding && std::isfinite(out.total) && !std::isinf(out.identity_total);
     };
     bool optimal;
     if (n < 32) {

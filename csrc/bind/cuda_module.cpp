@@ -1,6 +1,7 @@
 // _cuda: pointers and stream as integers in, (code, call, message) out. Importing it touches no driver.
 #include <pybind11/pybind11.h>
 
+#include "cuda/filter.hpp"
 #include "cuda/scan.hpp"
 
 namespace py = pybind11;
@@ -32,6 +33,74 @@ Lists lists(std::uintptr_t thresholds, std::uintptr_t starts, std::uintptr_t cou
             std::uintptr_t scores) {
     return {pointer<const double>(thresholds), pointer<const std::int64_t>(starts),
             pointer<std::int64_t>(counts), pointer<std::int64_t>(indices), pointer<double>(scores)};
+}
+
+Lists16 lists16(std::uintptr_t packed, std::uintptr_t scale, std::uintptr_t slack, std::uintptr_t best,
+                std::uintptr_t count, std::uintptr_t index, std::uintptr_t estimate, int room) {
+    return {pointer<void>(packed), pointer<float>(scale), pointer<float>(slack), pointer<std::int64_t>(best),
+            pointer<int>(count), pointer<int>(index), pointer<float>(estimate), room};
+}
+
+Filter filter_of(const Lists16& lists, std::uintptr_t y, std::uintptr_t bias, float rho, std::int64_t rows,
+                 std::int64_t targets, int width) {
+    return {lists, pointer<const void>(y), pointer<const float>(bias), rho, rows, targets, width};
+}
+
+Packing packing(const Matrix& x, std::uintptr_t weights, const Lists16& lists, std::int64_t rows, std::int64_t depth,
+                int width) {
+    return {x, pointer<const float>(weights), lists, rows, depth, width};
+}
+
+Decision decision(const Matrix& x, const Matrix& y, std::uintptr_t h, const Lists16& lists, std::int64_t rows,
+                  std::int64_t targets, std::int64_t depth, std::uintptr_t winners, std::uintptr_t scores, bool walk) {
+    return {x, y, pointer<const double>(h), lists, rows, targets, depth, pointer<std::int64_t>(winners),
+            pointer<double>(scores), walk};
+}
+
+Pairs pairs(const Matrix& x, const Matrix& y, std::uintptr_t h, std::int64_t depth, std::uintptr_t rows,
+            std::uintptr_t targets, std::uintptr_t scores, std::int64_t count) {
+    return {x, y, pointer<const double>(h), depth, pointer<const std::int64_t>(rows),
+            pointer<const std::int64_t>(targets), pointer<double>(scores), count};
+}
+
+Normals normals_of(std::uint64_t seed, std::uint64_t first, std::uint32_t stream, std::uintptr_t out,
+                   std::int64_t rows, std::int64_t depth) {
+    return {seed, first, stream, pointer<float>(out), rows, depth};
+}
+
+void bind_filter(py::module_& module) {
+    using namespace pybind11::literals;
+    py::enum_<Kernel>(module, "Kernel")
+        .value("sm80", Kernel::kSm80)
+        .value("sm90_resident", Kernel::kSm90Resident)
+        .value("sm90_streamed", Kernel::kSm90Streamed);
+    py::class_<FilterConfig>(module, "FilterConfig")
+        .def_readonly("kernel", &FilterConfig::kernel)
+        .def_readonly("block_rows", &FilterConfig::block_rows)
+        .def_readonly("block_targets", &FilterConfig::block_targets)
+        .def_readonly("section", &FilterConfig::section)
+        .def_readwrite("splits", &FilterConfig::splits)
+        .def_readwrite("group", &FilterConfig::group)
+        .def_readwrite("programs", &FilterConfig::programs);
+    py::class_<Lists16>(module, "Lists16").def(py::init(&lists16), "packed"_a, "scale"_a, "slack"_a, "best"_a, "count"_a, "index"_a, "estimate"_a, "room"_a);
+    py::class_<Filter>(module, "Filter").def(py::init(&filter_of), "lists"_a, "y"_a, "bias"_a, "rho"_a, "rows"_a, "targets"_a, "width"_a);
+    py::class_<Packing>(module, "Packing").def(py::init(&packing), "x"_a, "weights"_a, "lists"_a, "rows"_a, "depth"_a, "width"_a);
+    py::class_<Decision>(module, "Decision").def(py::init(&decision), "x"_a, "y"_a, "h"_a, "lists"_a, "rows"_a, "targets"_a, "depth"_a, "winners"_a, "scores"_a, "walk"_a);
+    py::class_<Pairs>(module, "Pairs").def(py::init(&pairs), "x"_a, "y"_a, "h"_a, "depth"_a, "rows"_a, "targets"_a, "scores"_a, "count"_a);
+    py::class_<Normals>(module, "Normals").def(py::init(&normals_of), "seed"_a, "first"_a, "stream"_a, "out"_a, "rows"_a, "depth"_a);
+
+    using Release = py::call_guard<py::gil_scoped_release>;
+    module.def("filter_configuration", &filter_configuration, "rows"_a, "targets"_a, "width"_a, "major"_a, "processors"_a);
+    module.def("filter", [](const Filter& f, const FilterConfig& c, const Launch& l) { return result(filter(f, c, l)); });
+    module.def("pack", [](const Packing& p, const Launch& l) { return result(pack(p, l)); });
+    module.def("decide", [](const Decision& d, const Launch& l) { return result(decide(d, l)); });
+    module.def("pair_scores", [](const Pairs& p, const Launch& l) { return result(pair_scores(p, l)); });
+    module.def("normals", [](const Normals& n, const Launch& l) { return result(normals(n, l)); });
+    module.def("filter_on_host", &filter_on_host, Release());
+    module.def("pack_on_host", &pack_on_host, Release());
+    module.def("decide_on_host", &decide_on_host, Release());
+    module.def("pair_scores_on_host", &pair_scores_on_host, Release());
+    module.def("normals_on_host", &normals_on_host, Release());
 }
 
 Launch launch(int device, std::uintptr_t stream) { return {device, pointer<void>(stream)}; }
@@ -82,4 +151,5 @@ PYBIND11_MODULE(_cuda, module) {
     module.def("assign_on_host", &assign_on_host, Release());
     module.def("count_on_host", &count_on_host, Release());
     module.def("fill_on_host", &fill_on_host, Release());
+    bind_filter(module);
 }

@@ -74,6 +74,12 @@ inline void bind_verbs(py::module_& module) {
         },
         Unlocked());
     module.def(
+        "rotate8",
+        [](int32_t index, const Matrix& matrix, int64_t rows, Address centre, Address signs, int64_t block, Address out) {
+            body(index).rotate(matrix, rows, at<float>(centre), at<float>(signs), block, at<float>(out));
+        },
+        Unlocked());
+    module.def(
         "largest_rows8",
         [](int32_t index, const Matrix& matrix, int64_t rows, Address largest) {
             body(index).largest_rows(matrix, rows, at<float>(largest));
@@ -81,10 +87,10 @@ inline void bind_verbs(py::module_& module) {
         Unlocked());
     module.def(
         "pack_noise8",
-        [](int32_t index, const Source8& source, int64_t rows, Address order, Address largest, double dithers,
+        [](int32_t index, const Source8& source, const Matrix& given, int64_t rows, Address order, Address largest, double dithers,
            int32_t top, double slack, Address panels, Address scales, Address norms, Address residuals, Address offsets,
            Address totals, Address shifts) {
-            return body(index).pack_noise(source, rows, at<int64_t>(order), at<float>(largest), dithers, top, slack,
+            return body(index).pack_noise(source, given, rows, at<int64_t>(order), at<float>(largest), dithers, top, slack,
                                           {at<int32_t>(panels), at<float>(scales), at<float>(norms),
                                            at<float>(residuals), at<double>(offsets), at<int32_t>(totals), at<double>(shifts)});
         },

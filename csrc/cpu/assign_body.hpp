@@ -2,7 +2,7 @@
 //
 // The filter passes each row a few survivors. They wait in a small buffer; when it is full, those that the risen
 // threshold still admits are scored in float64, and their best raises the threshold further. So ties and useless
-// bounds cost time, never memory. Ascending targets and a strict > give the lowest index.
+// bounds cost time, never memory. A guess may have a higher index than a target that ties, so indices are compared.
 #pragma once
 
 #include "cpu/filter.hpp"
@@ -17,6 +17,8 @@ class AssignSink {
     AssignSink(RowBlock<V>& rows, const Targets& targets, const Heights& heights, int64_t* winners, double* scores)
         : rows_(rows), targets_(targets), heights_(heights), winners_(winners), scores_(scores),
           bounds_(rows.count), best_(rows.count), waiting_(rows.count) {
+        for (int64_t j = 0; j < rows.count; ++j)
+            take_guess<V>(rows.noise, rows.first + j, targets, heights, winners + j, scores + j);
         start_rows(rows, bounds_.get(), targets, heights, 0.0, scores);
         for (int64_t j = 0; j < rows.count; ++j) best_[j] = -__builtin_inff(), waiting_[j].count = 0;
     }
@@ -83,7 +85,8 @@ class AssignSink {
         drop_below(waiting, rows_.threshold[row]);
         for (int i = 0; i < waiting.count; ++i) {
             const double score = exact_score<V>(rows_.noise, rows_.first + row, targets_, heights_, waiting.target[i]);
-            if (score > scores_[row]) scores_[row] = score, winners_[row] = waiting.target[i];
+            if (score > scores_[row] || (score == scores_[row] && waiting.target[i] < winners_[row]))
+                scores_[row] = score, winners_[row] = waiting.target[i];
         }
         waiting.count = 0;
         update_threshold(row);
@@ -99,7 +102,7 @@ class AssignSink {
     Scratch<Waiting> waiting_;
 };
 
-// winners and scores (rows,) hold the best of earlier ranges (-1 and -inf at first) and are updated.
+// winners and scores (rows,) hold the best of earlier ranges, any guess with -inf, or -1 and -inf, and are updated.
 template <class V>
 void assign(const Noise& noise, const Targets& targets, const Heights& heights, Range range, int64_t* winners,
             double* scores) {

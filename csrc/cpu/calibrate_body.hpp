@@ -16,7 +16,8 @@ float calibrate(int64_t repeats) {
     for (int64_t k = 0; k < V::rows * calibration_depth; ++k) rows[k] = 0;
     for (int64_t k = 0; k < width<V> * calibration_depth; ++k) panel[k] = 0;
     for (int64_t i = 0; i < repeats; ++i)
-        multiply_tile<V, Fast<V>>(rows.get(), 1, V::rows, panel.get(), calibration_depth, sums.get(), i > 0);
+        multiply_tile<V, Fast<V>>(rows.get(), 1, V::rows, panel.get(), calibration_depth, sums.get(), i > 0,
+                                  Ahead{panel.get(), 0});
     return sums[0];
 }
 
@@ -31,7 +32,8 @@ int32_t calibrate8(int64_t repeats) {
     for (int64_t k = 0; k < Tile::rows; ++k) bars[k] = 1;
     int32_t reached = 0;
     for (int64_t i = 0; i < repeats; ++i)
-        reached += Tile::score(rows.get(), panel.get(), steps, start.get(), 0, bars.get(), sums.get());
+        reached += Tile::score(rows.get(), panel.get(), steps, start.get(), 0, bars.get(), sums.get(),
+                               Ahead{panel.get(), 0});
     return reached;
 }
 

@@ -130,12 +130,33 @@ class CandidateSink {
     int64_t capacity_ = 0;  // of all lists together
 };
 
-// One block of rows; false, and nothing written, when its lists had no room.
-template <class V>
-bool candidates_of_block(const Noise& noise, int64_t first, int64_t count, const Targets& targets,
-                         const Heights& heights, Range range, double margin, double* best, OwnedRows& out) {
+// Lists of all rows, block by block: do_block(first, count, out) is false, with nothing written, where its lists had
+// no room; it is done again with fewer rows.
+template <class V, class DoBlock>
+CandidateRows* in_blocks(int64_t rows, DoBlock do_block) {
+    OwnedRows* out = new OwnedRows;
+    try {
+        int64_t block = ceil_div(rows_per_block, V::rows) * V::rows;
+        for (int64_t first = 0; first < rows;) {
+            const int64_t count = smaller(block, rows - first);
+            if (do_block(first, count, *out))
+                first += count;
+            else
+                block = ceil_div(block / 2, V::rows) * V::rows;
+        }
+    } catch (...) {
+        delete out;
+        throw;
+    }
+    return out;
+}
+
+// One block of rows through a sink.
+template <class V, class Sink>
+bool list_block(const Noise& noise, int64_t first, int64_t count, const Targets& targets, const Heights& heights,
+                Range range, double margin, double* best, OwnedRows& out) {
     RowBlock<V> rows(noise, first, count);
-    CandidateSink<V> sink(rows, targets, heights, margin, best + first);
+    Sink sink(rows, targets, heights, margin, best);
     filter_range<V>(rows, targets, heights, range, sink);
     if (sink.out_of_room()) return false;
     sink.finish(out);
@@ -147,21 +168,9 @@ bool candidates_of_block(const Noise& noise, int64_t first, int64_t count, const
 template <class V>
 CandidateRows* candidates(const Noise& noise, const Targets& targets, const Heights& heights, Range range,
                           double margin, double* best) {
-    OwnedRows* out = new OwnedRows;
-    try {
-        int64_t block = ceil_div(rows_per_block, V::rows) * V::rows;
-        for (int64_t first = 0; first < noise.rows;) {
-            const int64_t count = smaller(block, noise.rows - first);
-            if (candidates_of_block<V>(noise, first, count, targets, heights, range, margin, best, *out))
-                first += count;
-            else
-                block = ceil_div(block / 2, V::rows) * V::rows;
-        }
-    } catch (...) {
-        delete out;
-        throw;
-    }
-    return out;
+    return in_blocks<V>(noise.rows, [&](int64_t first, int64_t count, OwnedRows& out) {
+        return list_block<V, CandidateSink<V>>(noise, first, count, targets, heights, range, margin, best + first, out);
+    });
 }
 
 }  // namespace

@@ -226,39 +226,16 @@ class CircleSink {
     int64_t entries_ = 0;  // waiting, of all circles
 };
 
-// One block of rows; false, and nothing written, when its lists had no room.
-template <class V>
-bool circles_of_block(const Noise& noise, int64_t first, int64_t count, const Targets& targets, const Heights& heights,
-                      Range range, double margin, double* best, OwnedRows& out) {
-    RowBlock<V> rows(noise, first, count);
-    CircleSink<V> sink(rows, targets, heights, margin, best + first / 2 * circle_points);
-    filter_range<V>(rows, targets, heights, range, sink);
-    if (sink.out_of_room()) return false;
-    sink.finish(out);
-    return true;
-}
-
 // noise: an even number of rows. best (rows / 2, 16) holds the best scores of earlier ranges (-inf at first) and is
 // updated; circles of the result are within the margin of the best up to and including this range.
 template <class V>
 CandidateRows* circle_candidates(const Noise& noise, const Targets& targets, const Heights& heights, Range range,
                                  double margin, double* best) {
     static_assert(V::rows % 2 == 0, "a circle's rows share a panel");
-    OwnedRows* out = new OwnedRows;
-    try {
-        int64_t block = ceil_div(rows_per_block, V::rows) * V::rows;
-        for (int64_t first = 0; first < noise.rows;) {
-            const int64_t count = smaller(block, noise.rows - first);
-            if (circles_of_block<V>(noise, first, count, targets, heights, range, margin, best, *out))
-                first += count;
-            else
-                block = ceil_div(block / 2, V::rows) * V::rows;
-        }
-    } catch (...) {
-        delete out;
-        throw;
-    }
-    return out;
+    return in_blocks<V>(noise.rows, [&](int64_t first, int64_t count, OwnedRows& out) {
+        return list_block<V, CircleSink<V>>(noise, first, count, targets, heights, range, margin,
+                                            best + first / 2 * circle_points, out);
+    });
 }
 
 }  // namespace

@@ -14,28 +14,6 @@ namespace brenier::cpu {
 namespace {
 
 constexpr double negligible = -30.0;
-constexpr double root_two = 1.4142135623730951;
-
-// `exponential` of soft_body.hpp, for t > -60.
-inline __attribute__((always_inline)) HalfDoubles exponential(HalfDoubles t) {
-    constexpr double magic = 0x1.8p52;
-    const HalfDoubles shifted = t * 1.4426950408889634 + magic, k = shifted - magic;
-    const HalfDoubles r = (t - k * 0x1.62e42fefa38p-1) - k * 0x1.ef35793c7673p-45;
-    HalfDoubles p = r * (1.0 / 6227020800) + 1.0 / 479001600;
-    p = p * r + 1.0 / 39916800;
-    p = p * r + 1.0 / 3628800;
-    p = p * r + 1.0 / 362880;
-    p = p * r + 1.0 / 40320;
-    p = p * r + 1.0 / 5040;
-    p = p * r + 1.0 / 720;
-    p = p * r + 1.0 / 120;
-    p = p * r + 1.0 / 24;
-    p = p * r + 1.0 / 6;
-    p = p * r + 0.5;
-    p = p * r + 1.0;
-    p = p * r + 1.0;
-    return HalfDoubles(HalfLongs(p) + (HalfLongs(shifted) << 52));
-}
 
 // The scores of one circle's candidates, and the best of each point with the entry that has it.
 struct CircleScores {
@@ -73,8 +51,8 @@ inline void exponentiate_half(const Doubles16& score, const Doubles16& best, int
     weight.half[v] = sharp.half[v] = zero;
     if (!any(counts)) return;
     const HalfDoubles clipped = counts ? below : zero;
-    weight.half[v] = counts ? exponential(clipped) : zero;
-    sharp.half[v] = counts ? exponential(clipped * root_two) : zero;
+    weight.half[v] = counts ? exponential<HalfLongs>(clipped) : zero;
+    sharp.half[v] = counts ? exponential<HalfLongs>(clipped * root_two) : zero;
 }
 
 // The sum of a circle's 16 terms.

@@ -26,7 +26,11 @@ static const Int8Body* const int8_table[] = {&avx512_vnni_body,     &avx512_vnni
                                              &avx_vnni16_body,      &avx512vl_vnni_body, &avx512vl_vnni16_body,
                                              &portable_int8_body,   &portable_int16_body};
 #else
+#if defined(__aarch64__)
+static const Body* const table[] = {&neon_body, &portable_body};
+#else
 static const Body* const table[] = {&portable_body};
+#endif
 static const Int8Body* const int8_table[] = {&portable_int8_body, &portable_int16_body};
 #endif
 

@@ -6,7 +6,7 @@
 
 namespace brenier::cpu {
 
-extern const Body avx512_body, avx2_body, portable_body;
+extern const Body avx512_body, avx2_body, neon_body, portable_body;
 extern const Int8Body avx512_vnni_body, avx_vnni_body, avx512vl_vnni_body, portable_int8_body;
 extern const Int8Body avx512_vnni16_body, avx_vnni16_body, avx512vl_vnni16_body, portable_int16_body;
 

@@ -63,6 +63,19 @@ inline void fold_tile(const float* sums, const float* bias, RowBlock<V>& rows, i
     }
 }
 
+// Panel t of `panels`, at depth [k, k + chunk).
+struct Place {
+    int64_t t, panels, k, chunk;
+};
+
+// What a block of panels reads after this chunk: the next panel's, the next chunk of the first, or the next block.
+template <class T>
+const T* after_chunk(const T* panel, int64_t depth, int64_t panel_width, Place at) {
+    if (at.t + 1 < at.panels) return panel + ((at.t + 1) * depth + at.k) * panel_width;
+    const int64_t k = at.k + at.chunk;
+    return panel + (k < depth ? k : at.panels * depth) * panel_width;
+}
+
 // One block of targets [lo, hi) against the rows, over chunks of depth; sums holds every tile of the block.
 template <class V, class Sink>
 void filter_block(RowBlock<V>& rows, const Targets& targets, const Heights& heights, Range block, float* sums,
@@ -72,14 +85,17 @@ void filter_block(RowBlock<V>& rows, const Targets& targets, const Heights& heig
     int64_t k = 0;
     do {
         const int64_t chunk = smaller(depth - k, depth_chunk);
-        for (int64_t t = 0; t < panels; ++t)
+        for (int64_t t = 0; t < panels; ++t) {
+            const FetchAhead ahead(after_chunk(panel, depth, width<V>, Place{t, panels, k, chunk}), 4 * width<V>, chunk,
+                                   rows.panels);
             for (int64_t p = 0; p < rows.panels; ++p) {
                 float* tile = sums + (depth > depth_chunk ? (t * rows.panels + p) * tile_size<V> : 0);
                 multiply_tile<V, Fast<V>>(rows.panel(p, depth) + k * V::rows, 1, V::rows,
-                                          panel + (t * depth + k) * width<V>, chunk, tile, k > 0);
+                                          panel + (t * depth + k) * width<V>, chunk, tile, k > 0, ahead.part(p));
                 if (k + chunk == depth)
                     sink.fold(tile, heights.bias + block.lo + t * width<V>, p * V::rows, block.lo + t * width<V>);
             }
+        }
         k += chunk;
     } while (k < depth);
 }

@@ -15,10 +15,11 @@ struct Int8Body {
     int32_t rows;     // noise rows per packed panel
     int32_t targets;  // targets per packed panel
 
+    void (*rotate)(const Matrix&, int64_t rows, const float* centre, const float* signs, int64_t block, float* out);
     bool (*pack_targets)(const Source8&, int64_t count, int32_t top, double slack,
                          const TargetPlaces8&);
     void (*largest_rows)(const Matrix&, int64_t rows, float* largest);
-    bool (*pack_noise)(const Source8&, int64_t rows, const int64_t* order, const float* largest, double dithers,
+    bool (*pack_noise)(const Source8&, const Matrix& given, int64_t rows, const int64_t* order, const float* largest, double dithers,
                        int32_t top, double slack, const NoisePlaces8&);
     bool (*assign)(const Noise8&, const Targets8&, const Heights8&, Range, float kappa, int64_t* winners,
                    double* scores, Int8Counts*);

@@ -11,6 +11,7 @@
 #include "core/int8_bound.hpp"
 #include "cpu/filter.hpp"
 #include "cpu/int8_pack.hpp"
+#include "cpu/int8_tile.hpp"
 
 namespace brenier::cpu {
 namespace {
@@ -57,18 +58,56 @@ struct RowBlock8 {
     int64_t source(int64_t row) const { return noise.order[first + row]; }
 };
 
+// `slots` numbers in one operation: loops this short are unrolled before compilers could make vectors of them.
+template <int slots>
+struct VectorOf;
+template <>
+struct VectorOf<4> {
+    typedef float Floats __attribute__((vector_size(16)));
+    typedef int32_t Integers __attribute__((vector_size(16)));
+};
+template <>
+struct VectorOf<8> {
+    typedef float Floats __attribute__((vector_size(32)));
+    typedef int32_t Integers __attribute__((vector_size(32)));
+};
+template <>
+struct VectorOf<16> {
+    typedef float Floats __attribute__((vector_size(64)));
+    typedef int32_t Integers __attribute__((vector_size(64)));
+};
+
+template <int slots>
+struct Lanes8 {
+    using Floats = typename VectorOf<slots>::Floats;
+    using Integers = typename VectorOf<slots>::Integers;
+
+    static Floats load(const float* from) {
+        Floats values;
+        __builtin_memcpy(&values, from, sizeof values);
+        return values;
+    }
+    static Floats all(float value) { return value - Floats{}; }
+    static Floats larger(Floats a, Floats b) { return a > b ? a : b; }
+    static Floats smaller(Floats a, Floats b) { return a < b ? a : b; }
+    static void store(int32_t* to, Integers values) { __builtin_memcpy(to, &values, sizeof values); }
+    static Integers truncate(Floats values) { return __builtin_convertvector(values, Integers); }
+};
+
 // Bars of one panel of rows against one panel of targets, in units of s_x s_y.
 template <class Tile>
 struct Bars {
     static constexpr int slots = RowBlock8<Tile>::slots;
+    using L = Lanes8<slots>;
     alignas(64) int32_t bar[slots];
 
     Bars(RowBlock8<Tile>& rows, int64_t panel, float inverse_scale) {
-        const float *best = rows.bar.get() + panel * slots, *error = rows.error.get() + panel * slots;
-        const float* offset = rows.offset.get() + panel * slots;
-        for (int s = 0; s < slots; ++s) bar[s] = integer((best[s] - error[s]) * inverse_scale - offset[s]);
+        const int64_t at = panel * slots;
+        const auto best = L::load(rows.bar.get() + at), error = L::load(rows.error.get() + at);
+        const auto exact = (best - error) * inverse_scale - L::load(rows.offset.get() + at);
+        L::store(bar, L::truncate(L::smaller(L::larger(exact, L::all(lowest_bar)), L::all(highest_bar))) - 1);
     }
-    // Rounded down; far below everything where the bar is.
+    // The same for one row: rounded down; far below everything where the bar is.
     static int32_t integer(float exact) {
         const float low = exact > lowest_bar ? exact : lowest_bar;
         return int32_t(low < highest_bar ? low : highest_bar) - 1;
@@ -78,16 +117,13 @@ struct Bars {
 // Heights and dither sums of one panel of targets as integers, rounded up; the first value of every sum.
 template <class Tile>
 inline void start_sums(const float* bias, const float* dither_sums, float inverse_row_scale, int32_t* start) {
-    for (int i = 0; i < Tile::targets; ++i) {
-        const float wanted = bias[i] * inverse_row_scale - dither_sums[i];
-        start[i] = int32_t(wanted > lowest_bias ? wanted : lowest_bias) + 2;
+    constexpr int step = RowBlock8<Tile>::slots;
+    using L = Lanes8<step>;
+    static_assert(Tile::targets % step == 0);
+    for (int i = 0; i < Tile::targets; i += step) {
+        const auto wanted = L::load(bias + i) * inverse_row_scale - L::load(dither_sums + i);
+        L::store(start + i, L::truncate(L::larger(wanted, L::all(lowest_bias))) + 2);
     }
-}
-
-// Part p of `parts` of what will be read next, towards the second-level cache: memory is too slow to wait for.
-inline void fetch_part(const uint8_t* next, int64_t bytes, int64_t p, int64_t parts) {
-    for (int64_t at = bytes * p / parts / 64 * 64; at < bytes * (p + 1) / parts; at += 64)
-        __builtin_prefetch(next + at, 0, 2);
 }
 
 template <class Tile, class Sink>
@@ -120,34 +156,33 @@ class Filter8 {
     void shallow_panel(int64_t lo, int64_t end) {
         const float scale = targets_.scales[lo / Tile::targets], inverse = 1 / scale;
         alignas(64) int32_t start[Tile::targets];
-        const int64_t bytes = rows_.steps * 4 * Tile::targets;
+        const FetchAhead ahead(panel(lo + Tile::targets), 4 * Tile::targets, rows_.steps, rows_.panels);
         for (int64_t p = 0; p < rows_.panels; ++p) {
-            fetch_part(panel(lo) + bytes, bytes, p, rows_.panels);
             start_sums<Tile>(bias(lo), targets_.dither_sums + lo, 1 / rows_.scale(p), start);
             const Bars<Tile> bars(rows_, p, inverse);
-            if (__builtin_expect(Tile::score(rows_.words(p), panel(lo), rows_.steps, start, 0, bars.bar, sums_.get()), 0))
-                sink_.offer(p, lo, end, scale, bars, sums_.get());
+            const bool reached =
+                Tile::score(rows_.words(p), panel(lo), rows_.steps, start, 0, bars.bar, sums_.get(), ahead.part(p));
+            if (__builtin_expect(reached, 0)) sink_.offer(p, lo, end, scale, bars, sums_.get());
         }
     }
 
     // Chunks of depth over a block of targets; the sums wait in memory between chunks.
     void deep_block(int64_t lo, int64_t hi, int64_t end) {
         constexpr int64_t step_bytes = 4 * Tile::targets;
-        for (int64_t k = 0; k < rows_.steps; k += chunk_steps8)
-            for (int64_t at = lo; at < hi; at += Tile::targets) {
-                const bool last = at + Tile::targets >= hi, done = k + chunk_steps8 >= rows_.steps;
-                const uint8_t* next = !last   ? panel(at + Tile::targets) + k * step_bytes
-                                      : !done ? panel(lo) + (k + chunk_steps8) * step_bytes
-                                              : panel(hi);
-                int32_t* sums = sums_.get() + (at - lo) / Tile::targets * rows_.panels * tile;
-                for (int64_t p = 0; p < rows_.panels; ++p, sums += tile) {
-                    fetch_part(next, chunk_steps8 * step_bytes, p, rows_.panels);
-                    deep_tile(p, at, end, k, smaller(chunk_steps8, rows_.steps - k), sums);
-                }
+        const int64_t panels = ceil_div(hi - lo, Tile::targets);
+        for (int64_t k = 0; k < rows_.steps; k += chunk_steps8) {
+            const int64_t chunk = smaller(chunk_steps8, rows_.steps - k);
+            for (int64_t t = 0; t < panels; ++t) {
+                const FetchAhead ahead(after_chunk(panel(lo), rows_.steps, step_bytes, Place{t, panels, k, chunk}),
+                                       step_bytes, chunk, rows_.panels);
+                int32_t* sums = sums_.get() + t * rows_.panels * tile;
+                for (int64_t p = 0; p < rows_.panels; ++p, sums += tile)
+                    deep_tile(p, lo + t * Tile::targets, end, k, chunk, sums, ahead.part(p));
             }
+        }
     }
 
-    void deep_tile(int64_t p, int64_t at, int64_t end, int64_t k, int64_t steps, int32_t* sums) {
+    void deep_tile(int64_t p, int64_t at, int64_t end, int64_t k, int64_t steps, int32_t* sums, Ahead ahead) {
         if (k == 0) start_deep(p, at, sums);
         const float scale = targets_.scales[at / Tile::targets];
         const int32_t* words = rows_.words(p) + k * Tile::rows;
@@ -155,11 +190,11 @@ class Filter8 {
         if (k + steps < rows_.steps) {
             alignas(64) int32_t always[Bars<Tile>::slots];
             for (int32_t& bar : always) bar = INT32_MIN;
-            Tile::score(words, bytes, steps, sums, Tile::targets, always, sums);
+            Tile::score(words, bytes, steps, sums, Tile::targets, always, sums, ahead);
             return;
         }
         const Bars<Tile> bars(rows_, p, 1 / scale);
-        if (Tile::score(words, bytes, steps, sums, Tile::targets, bars.bar, sums))
+        if (Tile::score(words, bytes, steps, sums, Tile::targets, bars.bar, sums, ahead))
             sink_.offer(p, at, end, scale, bars, sums);
     }
 

@@ -183,20 +183,21 @@ void largest_rows8(const Matrix& matrix, int64_t rows, float* largest) {
 }
 
 // <x, centre> in float64; exact_error allows for any order.
-inline double shift_of(const Source8& source, int64_t row) {
-    return with_row(source.matrix, row, [&](const auto* values) {
+inline double shift_of(const Matrix& given, const float* centre, int64_t row) {
+    return with_row(given, row, [&](const auto* values) {
         double lane[8] = {};
         int64_t k = 0;
-        for (; k + 8 <= source.matrix.depth; k += 8)
-            for (int l = 0; l < 8; ++l) lane[l] += double(to_float(values[k + l])) * double(source.centre[k + l]);
-        for (; k < source.matrix.depth; ++k) lane[0] += double(to_float(values[k])) * double(source.centre[k]);
+        for (; k + 8 <= given.depth; k += 8)
+            for (int l = 0; l < 8; ++l) lane[l] += double(to_float(values[k + l])) * double(centre[k + l]);
+        for (; k < given.depth; ++k) lane[0] += double(to_float(values[k])) * double(centre[k]);
         return ((lane[0] + lane[4]) + (lane[1] + lane[5])) + ((lane[2] + lane[6]) + (lane[3] + lane[7]));
     });
 }
 
-// Rows are not centred themselves. Row order[place] of the source goes to `place`; `dithers` is sum u v.
+// Rows are not centred themselves; `given` are the same rows before any rotation. Row order[place] of the source goes to
+// `place`; `dithers` is sum u v.
 template <class Tile>
-bool pack_noise8(const Source8& source, int64_t rows, const int64_t* order, const float* largest, double dithers,
+bool pack_noise8(const Source8& source, const Matrix& given, int64_t rows, const int64_t* order, const float* largest, double dithers,
                  int32_t top, double slack, const NoisePlaces8& out) {
     const Source8 plain{source.matrix, nullptr, source.dither, source.other};
     constexpr int fraction = Width<Tile::bytes>::fraction;
@@ -222,7 +223,7 @@ bool pack_noise8(const Source8& source, int64_t rows, const int64_t* order, cons
             out.residuals[place] = rounded_up(sums.residual(depth) + slack * norm);
             out.offsets[place] = dithers - sums.cross_sum();
             out.totals[place] = int32_t(sums.total);
-            out.shifts[place] = shift_of(source, order[place]);
+            out.shifts[place] = shift_of(given, source.centre, order[place]);
         }
     }
     return true;

@@ -5,10 +5,13 @@
 //
 // `start` is one row of targets for all rows (start_step 0) or one for each (start_step V::targets). Returns whether
 // any sum reaches its row's bar; only then are the sums stored. Nothing but a maximum and a compare follows the
-// products. Bytes per step: 4 (V::rows + V::targets), against 8 V::rows V::targets operations.
+// products. What is read next comes towards the second-level cache meanwhile, a little at every step: memory is too
+// slow to wait for, and many requests at once would block the loads of this tile. Bytes per step: 4 (V::rows + V::targets), against 8 V::rows V::targets operations.
 #pragma once
 
 #include <cstdint>
+
+#include "cpu/tile.hpp"
 
 namespace brenier::cpu {
 namespace {
@@ -26,7 +29,7 @@ struct PortableTile {
     static constexpr int rows = 4, targets = 8, bytes = value_bytes;
 
     static bool score(const int32_t* row_words, const uint8_t* panel, int64_t steps, const int32_t* start,
-                      int64_t start_step, const int32_t* bars, int32_t* sums) {
+                      int64_t start_step, const int32_t* bars, int32_t* sums, Ahead) {
         uint32_t sum[rows][targets];
         for (int r = 0; r < rows; ++r)
             for (int i = 0; i < targets; ++i) sum[r][i] = uint32_t(start[r * start_step + i]);

@@ -27,7 +27,7 @@ namespace {
     struct name {                                                                                              \
         static constexpr int rows = 12, targets = 32, bytes = value_bytes;                                     \
         static bool score(const int32_t* row_words, const uint8_t* panel, int64_t steps, const int32_t* start, \
-                          int64_t start_step, const int32_t* bars, int32_t* sums) {                            \
+                          int64_t start_step, const int32_t* bars, int32_t* sums, Ahead ahead) {               \
             uint32_t reached;                                                                                  \
             asm volatile(START(8, 9) START(10, 11) START(12, 13) START(14, 15) START(16, 17) START(18, 19)     \
                 START(20, 21) START(22, 23) START(24, 25) START(26, 27) START(28, 29) START(30, 31)            \
@@ -37,6 +37,7 @@ namespace {
                 MULTIPLY(dot, 24, 4, 20, 21) MULTIPLY(dot, 28, 5, 22, 23) MULTIPLY(dot, 32, 2, 24, 25)         \
                 MULTIPLY(dot, 36, 3, 26, 27) MULTIPLY(dot, 40, 4, 28, 29) MULTIPLY(dot, 44, 5, 30, 31)         \
                 "prefetcht0 1024(%[panel])\nprefetcht0 1088(%[panel])\n"                                       \
+                "prefetcht1 (%[next])\nadd %[next_step], %[next]\n"                                            \
                 "add $128, %[panel]\nadd $48, %[row_words]\ndec %[steps]\njnz 1b\n"                            \
                 "kxorw %%k1, %%k1, %%k1\n"                                                                     \
                 COMPARE(0, 8, 9) COMPARE(4, 10, 11) COMPARE(8, 12, 13) COMPARE(12, 14, 15)                     \
@@ -47,8 +48,8 @@ namespace {
                 STORE(5, 18, 19) STORE(6, 20, 21) STORE(7, 22, 23) STORE(8, 24, 25) STORE(9, 26, 27)           \
                 STORE(10, 28, 29) STORE(11, 30, 31) "2:\n"                                                     \
                 : [row_words] "+&r"(row_words), [panel] "+&r"(panel), [steps] "+&r"(steps),                    \
-                  [start] "+&r"(start), [reached] "=&r"(reached)                                               \
-                : [start_step] "r"(start_step * int64_t(sizeof(int32_t))), [bars] "r"(bars), [sums] "r"(sums)  \
+                  [start] "+&r"(start), [reached] "=&r"(reached), [next] "+&r"(ahead.next)                     \
+                : [next_step] "r"(ahead.step), [start_step] "r"(start_step * int64_t(sizeof(int32_t))), [bars] "r"(bars), [sums] "r"(sums)  \
                 : "memory", "cc", "k1", "k2", "xmm0", "xmm1", "xmm2", "xmm3", "xmm4", "xmm5", "xmm8", "xmm9",  \
                   "xmm10", "xmm11", "xmm12", "xmm13", "xmm14", "xmm15", "xmm16", "xmm17", "xmm18", "xmm19",    \
                   "xmm20", "xmm21", "xmm22", "xmm23", "xmm24", "xmm25", "xmm26", "xmm27", "xmm28", "xmm29",    \
@@ -85,13 +86,13 @@ BRENIER_VNNI512(Vnni512Tile16, "vpdpwssd", 2);
     struct name {                                                                                             \
         static constexpr int rows = 6, targets = 16, bytes = value_bytes;                                     \
         static bool score(const int32_t* row_words, const uint8_t* panel, int64_t steps, const int32_t* start, \
-                          int64_t start_step, const int32_t* bars, int32_t* sums) {                           \
+                          int64_t start_step, const int32_t* bars, int32_t* sums, Ahead ahead) {              \
             uint32_t below;                                                                                   \
             asm volatile(START(4, 5) START(6, 7) START(8, 9) START(10, 11) START(12, 13) START(14, 15)        \
                 ".p2align 5\n1:\nvmovdqu (%[panel]), %%ymm0\nvmovdqu 32(%[panel]), %%ymm1\n"                  \
                 MULTIPLY(dot, 0, 2, 4, 5) MULTIPLY(dot, 4, 3, 6, 7) MULTIPLY(dot, 8, 2, 8, 9)                 \
                 MULTIPLY(dot, 12, 3, 10, 11) MULTIPLY(dot, 16, 2, 12, 13) MULTIPLY(dot, 20, 3, 14, 15)        \
-                "prefetcht0 512(%[panel])\n"                                                                  \
+                "prefetcht0 512(%[panel])\nprefetcht1 (%[next])\nadd %[next_step], %[next]\n"                 \
                 "add $64, %[panel]\nadd $24, %[row_words]\ndec %[steps]\njnz 1b\n"                            \
                 "vpcmpeqd %%ymm3, %%ymm3, %%ymm3\n"                                                           \
                 COMPARE(0, 4, 5) COMPARE(4, 6, 7) COMPARE(8, 8, 9)                                            \
@@ -100,8 +101,8 @@ BRENIER_VNNI512(Vnni512Tile16, "vpdpwssd", 2);
                 STORE(0, 4, 5) STORE(1, 6, 7) STORE(2, 8, 9) STORE(3, 10, 11) STORE(4, 12, 13) STORE(5, 14, 15) \
                 "2:\n"                                                                                        \
                 : [row_words] "+&r"(row_words), [panel] "+&r"(panel), [steps] "+&r"(steps), [start] "+&r"(start), \
-                  [below] "=&r"(below)                                                                        \
-                : [start_step] "r"(start_step * int64_t(sizeof(int32_t))), [bars] "r"(bars), [sums] "r"(sums) \
+                  [below] "=&r"(below), [next] "+&r"(ahead.next)                                              \
+                : [next_step] "r"(ahead.step), [start_step] "r"(start_step * int64_t(sizeof(int32_t))), [bars] "r"(bars), [sums] "r"(sums) \
                 : "memory", "cc", "xmm0", "xmm1", "xmm2", "xmm3", "xmm4", "xmm5", "xmm6", "xmm7", "xmm8",     \
                   "xmm9", "xmm10", "xmm11", "xmm12", "xmm13", "xmm14", "xmm15");                              \
             return below != ~uint32_t(0);                                                                     \

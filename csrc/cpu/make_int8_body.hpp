@@ -6,6 +6,7 @@
 #include "cpu/int8_body.hpp"
 #include "cpu/int8_pack.hpp"
 #include "cpu/int8_tile.hpp"
+#include "cpu/rotate_body.hpp"
 
 namespace brenier::cpu {
 namespace {
@@ -18,6 +19,7 @@ constexpr Int8Body make_int8_body(const char* name, bool (*runs_here)(), bool fa
                     fast,
                     Tile::rows,
                     Tile::targets,
+                    rotate8<Tile>,
                     pack_targets8<Tile>,
                     largest_rows8<Tile>,
                     pack_noise8<Tile>,

@@ -55,7 +55,7 @@ void project_groups(const Matrix& y, int64_t first, int64_t rows, const float* p
             for (int64_t i = 0; i < rows; i += V::rows)
                 multiply_tile<V, Fused<V>>(strips + i * strip_stride, strip_stride, 1,
                                            panels + (t * y.depth + k) * width<V>, size,
-                                           sums + (i / V::rows * count + t) * tile_size<V>, k > 0);
+                                           sums + (i / V::rows * count + t) * tile_size<V>, k > 0, Ahead{panels, 0});
         k += size;
     } while (k < y.depth);
 }

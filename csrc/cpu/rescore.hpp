@@ -70,5 +70,15 @@ double exact_score(const Noise& noise, int64_t row, const Targets& targets, cons
     return exact_product<V>(noise, row, targets, target) + heights.exact[target];
 }
 
+// A guess of the winner, `winner` with a score of -inf, becomes the best so far with its score, or -1 where it cannot
+// win: scored like any other target, it only raises the first lower bound.
+template <class V>
+void take_guess(const Noise& noise, int64_t row, const Targets& targets, const Heights& heights, int64_t* winner,
+                double* score) {
+    if (*winner < 0 || *score > -__builtin_inf()) return;
+    *score = exact_score<V>(noise, row, targets, heights, *winner);
+    if (!(*score > -__builtin_inf())) *winner = -1;
+}
+
 }  // namespace
 }  // namespace brenier::cpu

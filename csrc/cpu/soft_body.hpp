@@ -14,16 +14,16 @@
 namespace brenier::cpu {
 namespace {
 
+constexpr double root_two = 1.4142135623730951;
 constexpr int64_t batch_entries = 2048;  // the arrays of a batch stay in L1 and L2
 
-// exp(t) for t <= 0, relative error below 2^-50; 0 below -60, which is under half of 2^-40 by far.
-inline double exponential(double t) {
+// exp(t) for -60 <= t <= 0, relative error below 2^-50; Real is double or a vector of them, Bits its integers.
+template <class Bits, class Real>
+inline __attribute__((always_inline)) Real exponential(Real t) {
     constexpr double magic = 0x1.8p52;  // adding it rounds to the nearest integer
-    const double shifted = (t > -60 ? t : -60) * 1.4426950408889634 + magic;
-    const double k = shifted - magic;
-    const double r = ((t > -60 ? t : -60) - k * 0x1.62e42fefa38p-1) - k * 0x1.ef35793c7673p-45;
-    double p = 1.0 / 6227020800;  // Taylor, |r| <= ln 2 / 2: the next term is below 2^-57
-    p = p * r + 1.0 / 479001600;
+    const Real shifted = t * 1.4426950408889634 + magic, k = shifted - magic;
+    const Real r = (t - k * 0x1.62e42fefa38p-1) - k * 0x1.ef35793c7673p-45;
+    Real p = r * (1.0 / 6227020800) + 1.0 / 479001600;  // Taylor, |r| <= ln 2 / 2: the next term is below 2^-57
     p = p * r + 1.0 / 39916800;
     p = p * r + 1.0 / 3628800;
     p = p * r + 1.0 / 362880;
@@ -36,12 +36,18 @@ inline double exponential(double t) {
     p = p * r + 0.5;
     p = p * r + 1.0;
     p = p * r + 1.0;
-    int64_t power, bits;
+    Bits power, bits;
     __builtin_memcpy(&power, &shifted, sizeof power);
     __builtin_memcpy(&bits, &p, sizeof bits);
-    bits += int64_t(uint64_t(power) << 52);  // the low bits of `shifted` hold k
+    bits += power << 52;  // the low bits of `shifted` hold k
     __builtin_memcpy(&p, &bits, sizeof p);
-    return t > -60 ? p : 0.0;
+    return p;
+}
+
+// exp(t) for t <= 0; 0 below -60, which is under half of 2^-40 by far.
+inline double exponential_or_zero(double t) {
+    const double result = exponential<uint64_t>(t > -60 ? t : -60);
+    return t > -60 ? result : 0.0;
 }
 
 // The nearest integer to value 2^40, for value in [0, 1].
@@ -104,8 +110,8 @@ inline void exponentiate(SoftBatch& batch, double epsilon) {
     double* __restrict sharp = batch.sharp.data();
     for (int64_t i = 0; i < count; ++i) {
         const double t = below[i] / epsilon;
-        weight[i] = exponential(t);
-        sharp[i] = exponential(t * 1.4142135623730951);
+        weight[i] = exponential_or_zero(t);
+        sharp[i] = exponential_or_zero(t * root_two);
     }
 }
 

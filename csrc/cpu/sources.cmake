@@ -9,6 +9,7 @@ add_library(brenier_cpu OBJECT
   csrc/cpu/dispatch.cpp
   csrc/cpu/avx512.cpp
   csrc/cpu/avx2.cpp
+  csrc/cpu/neon.cpp
   csrc/cpu/portable.cpp)
 target_include_directories(brenier_cpu PUBLIC csrc)
 target_compile_options(brenier_cpu PRIVATE ${BRENIER_CPU_FLAGS})

@@ -37,10 +37,28 @@ struct Fused {
     }
 };
 
+// Memory to fetch ahead of its use, `step` bytes onwards at every step of depth, towards the second-level cache: memory
+// is too slow to wait for, and many requests at once would block the loads of this tile. Need not be there.
+struct Ahead {
+    const void* next;
+    int64_t step;
+};
+
+// The memory that tiles on several panels of rows fetch in turn, each an equal part of `steps` of its steps.
+struct FetchAhead {
+    const char* next;
+    int64_t share, steps;
+
+    FetchAhead(const void* from, int64_t bytes_per_step, int64_t steps_of_tile, int64_t parts)
+        : next(static_cast<const char*>(from)), share((bytes_per_step + parts - 1) / parts), steps(steps_of_tile) {}
+    Ahead part(int64_t p) const { return {next + p * steps * share, share}; }
+};
+
 // Element (r, k) of the rows is rows[r * row_stride + k * step].
 template <class V, class Arithmetic>
 inline __attribute__((always_inline)) void multiply_tile(const float* rows, int64_t row_stride, int64_t step,
-                                                         const float* panel, int64_t depth, float* sums, bool resume) {
+                                                         const float* panel, int64_t depth, float* sums, bool resume,
+                                                         Ahead ahead) {
     using Floats = typename V::Floats;
     Floats sum[V::rows][V::vectors];
 #pragma GCC unroll 16
@@ -48,7 +66,9 @@ inline __attribute__((always_inline)) void multiply_tile(const float* rows, int6
 #pragma GCC unroll 2
         for (int v = 0; v < V::vectors; ++v)
             sum[r][v] = resume ? V::load(sums + r * width<V> + v * V::lanes) : V::broadcast(0.0f);
-    for (int64_t k = 0; k < depth; ++k, panel += width<V>, rows += step) {
+    const char* next = static_cast<const char*>(ahead.next);
+    for (int64_t k = 0; k < depth; ++k, panel += width<V>, rows += step, next += ahead.step) {
+        __builtin_prefetch(next, 0, 2);
         Floats target[V::vectors];
 #pragma GCC unroll 2
         for (int v = 0; v < V::vectors; ++v) target[v] = V::load(panel + v * V::lanes);

@@ -17,8 +17,7 @@
 // runs at 1/64 of float32 (consumer GPUs) the Triton filter is the better engine. Made fast later.
 //
 // Not run on hardware.
-#include <cuda_runtime.h>
-
+#include "cuda/launch.cuh"
 #include "cuda/order.cuh"
 
 namespace brenier::cuda {
@@ -174,20 +173,15 @@ __global__ void __launch_bounds__(kThreads, 1) scan(const Problem p, const Best 
     }
 }
 
-Status failed(cudaError_t error, const char* call) { return {error, call, cudaGetErrorString(error)}; }
-
-constexpr Status kSuccess = {0, "", ""};
-
 template <Mode mode>
 Status run(const Problem& problem, const Best& best, const Lists& lists, const Launch& launch, const char* name) {
     const std::int64_t blocks = (problem.rows + kBlockRows - 1) / kBlockRows;
     if (blocks == 0 || problem.targets == 0) return kSuccess;
     if (blocks > kMostBlocks) return failed(cudaErrorInvalidConfiguration, name);
-    if (const cudaError_t error = cudaSetDevice(launch.device)) return failed(error, "cudaSetDevice");
+    if (const Status status = prepared(scan<mode>, launch, 0, name); status.code) return status;
     const dim3 grid(static_cast<unsigned>(blocks), static_cast<unsigned>(problem.splits));
-    scan<mode><<<grid, kThreads, 0, static_cast<cudaStream_t>(launch.stream)>>>(problem, best, lists);
-    if (const cudaError_t error = cudaGetLastError()) return failed(error, name);
-    return kSuccess;
+    scan<mode><<<grid, kThreads, 0, stream_of(launch)>>>(problem, best, lists);
+    return launched(name);
 }
 
 }  // namespace

@@ -45,10 +45,12 @@ if(BRENIER_CUDA_FOUND)
   string(REPLACE ";" " " BRENIER_CUDA_TEXT "${BRENIER_CUDA_KEPT}")
   message(STATUS "brenier: CUDA module with nvcc ${CMAKE_CUDA_COMPILER_VERSION} for ${BRENIER_CUDA_TEXT}")
 
-  pybind11_add_module(_cuda MODULE NO_EXTRAS csrc/bind/cuda_module.cpp csrc/cuda/scan.cu csrc/cuda/scan_host.cu)
+  set(BRENIER_CUDA_SOURCES scan scan_host filter_choice filter_sm80 filter_sm90 filter_host rows noise)
+  list(TRANSFORM BRENIER_CUDA_SOURCES REPLACE "(.+)" "csrc/cuda/\\1.cu")
+  pybind11_add_module(_cuda MODULE NO_EXTRAS csrc/bind/cuda_module.cpp ${BRENIER_CUDA_SOURCES})
   target_include_directories(_cuda PRIVATE csrc)
   target_compile_definitions(_cuda PRIVATE BRENIER_CUDA_BUILT_FOR="${BRENIER_CUDA_TEXT}")
-  target_compile_options(_cuda PRIVATE $<$<COMPILE_LANGUAGE:CUDA>:-O3 -Xcompiler=-Wall,-ffp-contract=off>
+  target_compile_options(_cuda PRIVATE $<$<COMPILE_LANGUAGE:CUDA>:-O3 --threads=0 -Xcompiler=-Wall,-ffp-contract=off>
                                        $<$<COMPILE_LANGUAGE:CXX>:-O3 -Wall -Wextra>)
   set_target_properties(_cuda PROPERTIES
     CUDA_ARCHITECTURES "${BRENIER_CUDA_KEPT}"

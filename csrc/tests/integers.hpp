@@ -72,7 +72,7 @@ struct PackedIntegers {
         double product = 0;
         for (size_t k = 0; k < u.size(); ++k) product += value(u[k]) * value(v[k]);
         const Source8 source{matrix(problem.x), centre.data(), u.data(), v.data()};
-        CHECK(body.pack_noise(source, problem.rows, order.data(), largest.data(), product, body.bits == 8 ? 127 : 255, 0.0,
+        CHECK(body.pack_noise(source, matrix(problem.x), problem.rows, order.data(), largest.data(), product, body.bits == 8 ? 127 : 255, 0.0,
                               {x_panels.data(), x_scales.data(), x_norms.data(), x_residuals.data(), offsets.data(),
                                totals.data(), shifts.data()}),
               "%s", body.name);
@@ -92,12 +92,14 @@ struct PackedIntegers {
     }
 };
 
-// Against the definition, for both bounds; where a call gives up, what it found must still be no lie.
+// Against the definition, for both bounds, from a guess of row j's winner that is its number, or from none. Where a
+// call gives up, what it found must still be no lie.
 inline void check_integer_assign(const cpu::Int8Body& body, const Problem& p, int64_t split) {
     const PackedIntegers packed(body, p);
     for (float kappa : {float(infinity), 3.0f}) {
         std::vector<int64_t> winners(size_t(p.rows), -1);
         std::vector<double> scores(size_t(p.rows), -infinity);
+        for (int64_t j = 0; split % 2 && j < std::min(p.rows, p.count); ++j) winners[size_t(j)] = j;
         Int8Counts counts{0, 0};
         bool done = true;
         for (int64_t lo = 0; lo < p.count && done; lo += split)
@@ -112,6 +114,26 @@ inline void check_integer_assign(const cpu::Int8Body& body, const Problem& p, in
                   int(body.bits), body.name, long(j), long(p.rows), long(p.count), long(p.depth));
         }
     }
+}
+
+// Rotated noise and rotated targets have the inner products of those that they were made of.
+inline void check_rotation(const cpu::Int8Body& body, const Problem& p) {
+    int64_t block = 1;
+    while (2 * block <= p.depth) block *= 2;
+    std::vector<float> ones(size_t(2 * block), 1.0f), weights(size_t(2 * block), 1 / float(block));
+    std::vector<float> x(p.x.size()), y(p.y.size()), centre(size_t(p.depth), 0.0f);
+    body.rotate({p.x.data(), p.depth, p.depth, Element::float32}, p.rows, nullptr, ones.data(), block, x.data());
+    body.rotate({p.y.data(), p.depth, p.depth, Element::float32}, p.count, centre.data(), weights.data(), block, y.data());
+    for (int64_t j = 0; j < p.rows; ++j)
+        for (int64_t i = 0; i < p.count; ++i) {
+            double before = 0, after = 0;
+            for (int64_t k = 0; k < p.depth; ++k) {
+                before += double(p.x[size_t(j * p.depth + k)]) * double(p.y[size_t(i * p.depth + k)]);
+                after += double(x[size_t(j * p.depth + k)]) * double(y[size_t(i * p.depth + k)]);
+            }
+            CHECK(std::fabs(before - after) < 1e-4 * double(p.depth), "int%d %s rotated, depth %ld", int(body.bits),
+                  body.name, long(p.depth));
+        }
 }
 
 }  // namespace brenier::test

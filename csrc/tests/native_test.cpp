@@ -15,6 +15,7 @@ void check_assign(const Packed& packed, int64_t split) {
     const Problem& p = packed.problem;
     std::vector<int64_t> winners(size_t(p.rows), -1);
     std::vector<double> scores(size_t(p.rows), -infinity);
+    for (int64_t j = 0; split % 2 && j < std::min(p.rows, p.count); ++j) winners[size_t(j)] = j;  // guesses
     for (int64_t lo = 0; lo < p.count; lo += split)
         packed.body.assign(packed.noise, packed.targets, packed.heights, {lo, std::min(lo + split, p.count)},
                            winners.data(), scores.data());
@@ -185,6 +186,7 @@ void check_integers(const cpu::Int8Body& body) {
             for (int64_t count : {1, body.targets - 1, int(body.targets), 2 * body.targets + 1, 300})
                 if (rows * count * depth < 4000000) check_integer_assign(body, Problem(rows, count, depth), count);
     check_integer_assign(body, Problem(30, 300, 40), 2 * body.targets);
+    for (int64_t depth : {1, 2, 3, 31, 64, 100}) check_rotation(body, Problem(5, 7, depth));
     std::vector<std::thread> threads;
     for (int t = 0; t < 4; ++t) threads.emplace_back([&] { check_integer_assign(body, Problem(30, 200, 40), 200); });
     for (std::thread& thread : threads) thread.join();

@@ -14,7 +14,7 @@ _HOME = {  # public name -> module that defines it
     "Candidates": "brenier.types",
     "Coupling": "brenier.transport",
     "FitResult": "brenier.solve",
-    "PairedPool": "brenier.transport",
+    "PairedPool": "brenier.pair",
     "Pairing": "brenier.pair",
     "Potential": "brenier.solve",
     "assign": "brenier.engine",
@@ -45,15 +45,18 @@ __all__ = [
 
 if TYPE_CHECKING:
     from brenier.engine import assign, candidates, engines, prepare
-    from brenier.pair import Pairing, pair, solve_assignment
+    from brenier.pair import PairedPool, Pairing, pair, solve_assignment
     from brenier.solve import FitResult, Potential, fit
-    from brenier.transport import Coupling, PairedPool
+    from brenier.transport import Coupling
     from brenier.types import Candidates
 
 
 def __getattr__(name: str) -> Any:
     if name in _HOME:
-        return getattr(importlib.import_module(_HOME[name]), name)
+        found = getattr(importlib.import_module(_HOME[name]), name)
+        if name != "pair":  # brenier.pair stays the subpackage, which can be called
+            globals()[name] = found  # so that this is asked once
+        return found
     if name in _SUBMODULES:
         return importlib.import_module(f"brenier.{name}")
     raise AttributeError(f"module 'brenier' has no attribute {name!r}")

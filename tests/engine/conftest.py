@@ -6,7 +6,7 @@ import pytest
 from brenier.engine.native import INT8_BODIES, core
 from brenier.engine.registry import Engine, load, why_unavailable
 
-BODIES = ("avx512", "avx2", "portable")
+BODIES = ("avx512", "avx2", "neon", "portable")
 CONTRACT = ("reference", *(f"cpu:{body}" for body in BODIES), "triton", "cuda")
 
 

@@ -59,11 +59,11 @@ def test_every_number_of_circles_and_targets_agrees(targets: int) -> None:
 
 
 def test_circles_do_not_depend_on_how_the_work_is_cut(monkeypatch: pytest.MonkeyPatch) -> None:
-    from brenier.engine import cpu
+    from brenier.engine import pieces
 
     p = normal(60, 300, 20)
     whole = CpuEngine().circle_candidates(p.x, CpuEngine().prepare(p.y), p.h, 2.0)
-    monkeypatch.setattr(cpu, "OPERATIONS_PER_CALL", 20_000)
+    monkeypatch.setattr(pieces, "OPERATIONS_PER_CALL", 20_000)
     cut = CpuEngine().circle_candidates(p.x, CpuEngine().prepare(p.y), p.h, 2.0)
     assert torch.equal(cut.offsets, whole.offsets)
     assert torch.equal(cut.indices, whole.indices)

@@ -6,7 +6,7 @@ import os
 
 import pytest
 import torch
-from brenier.engine import assign, candidates, cpu, engines, packed
+from brenier.engine import assign, candidates, engines, packed, pieces
 from brenier.engine.cpu import CpuEngine
 from brenier.engine.native import choose_body, core
 from brenier.errors import EngineError
@@ -30,7 +30,7 @@ def test_answers_do_not_depend_on_threads_or_on_how_the_work_is_cut(
     name: str, threads: str, operations: float, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("BRENIER_NUM_THREADS", threads)
-    monkeypatch.setattr(cpu, "OPERATIONS_PER_CALL", operations)
+    monkeypatch.setattr(pieces, "OPERATIONS_PER_CALL", operations)
     monkeypatch.setattr(packed, "ELEMENTS_PER_PACK", 64)
     p = HARD[name]()
     assert_assign_agrees(CpuEngine(), p)
@@ -40,7 +40,7 @@ def test_answers_do_not_depend_on_threads_or_on_how_the_work_is_cut(
 def test_few_rows_share_the_targets_among_threads(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("BRENIER_NUM_THREADS", "4")
     p = normal(1, 900, 50)
-    blocks = cpu.cut(1, CpuEngine().prepare(p.y).floats())
+    blocks = pieces.cut(1, CpuEngine().prepare(p.y).floats())
     assert [len(block) for block in blocks] == [4]
     covered = [edges for piece in blocks[0] for edges in piece.ranges]
     assert covered[0][0] == 0
@@ -52,9 +52,9 @@ def test_few_rows_share_the_targets_among_threads(monkeypatch: pytest.MonkeyPatc
 
 def test_a_native_call_is_short_even_for_one_huge_row() -> None:
     y = torch.zeros(1).expand(200_000, 1)
-    for piece in cpu.cut(1, CpuEngine().prepare(y).floats())[0]:
+    for piece in pieces.cut(1, CpuEngine().prepare(y).floats())[0]:
         for lo, hi in piece.ranges:
-            assert 2 * (hi - lo) <= cpu.OPERATIONS_PER_CALL
+            assert 2 * (hi - lo) <= pieces.OPERATIONS_PER_CALL
 
 
 @settings(max_examples=120, deadline=None, derandomize=True)

@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 import torch
 from brenier.engine import cuda as engine_module
-from brenier.engine.cuda import CudaEngine, check, matrix, module, why_module_missing
+from brenier.engine.cuda import CudaEngine, check, why_module_missing
+from brenier.engine.cuda_filter import matrix, module
 from brenier.engine.reference import ReferenceEngine
 from brenier.errors import EngineError
 from gpu_cases import CASES, assert_same_answer, normal
@@ -18,19 +19,31 @@ no_device = pytest.mark.skipif(torch.cuda.is_available(), reason="a GPU is here:
 
 
 class Host:
-    """The host check of csrc/cuda/scan_host.cu in place of a GPU of three processors."""
+    """The host checks of csrc/cuda (scan_host.cu, filter_host.cu) in place of a GPU of three processors."""
 
-    processors = 3
+    processors, major = 3, 8
 
     def __init__(self, device: torch.device) -> None:
         assert device.type == "cpu"
 
-    def run(self, verb: str, problem: Any, output: Any) -> None:
-        getattr(module(), f"{verb}_on_host")(problem, output)
+    def run(self, verb: str, *arguments: Any) -> None:
+        getattr(module(), f"{verb}_on_host")(*arguments)
+
+
+class Hopper(Host):
+    major = 9
 
 
 class HostEngine(CudaEngine):
     runner = Host
+
+
+@pytest.fixture(autouse=True, params=["plain", "sm_80", "sm_90a"])
+def kernels(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """The kernels whose rules the host runs."""
+    monkeypatch.setenv("BRENIER_GPU_FILTER", "plain" if request.param == "plain" else "half")
+    monkeypatch.setattr(HostEngine, "runner", Hopper if request.param == "sm_90a" else Host)
+    return str(request.param)
 
 
 @needs_module

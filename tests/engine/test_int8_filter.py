@@ -191,7 +191,8 @@ def test_the_cost_model_says_what_it_chose_and_why() -> None:
 @pytest.mark.parametrize(
     ("work", "expected"),
     [
-        (Work(4096, 50_000, 3072, exact="strict"), "int16"),
+        (Work(4096, 50_000, 3072, exact="strict"), "int8"),
+        (Work(1024, 20_000, 12_288, exact="strict"), "int16"),
         (Work(50_000, 50_000, 64, exact="strict"), "int8"),
         (Work(4096, 50_000, 3072, integers=()), "fp32"),
         (Work(4096, 50_000, 3072, measured=(("int8", 0.5),)), "int16"),

@@ -1,15 +1,16 @@
 """The Triton kernels in the interpreter (TRITON_INTERPRET=1, tests/conftest.py) against the reference."""
 
 import importlib.util
-from collections.abc import Iterator
 from typing import Any
 
 import brenier
 import pytest
 import torch
 from brenier.engine import triton as engine_module
+from brenier.engine import triton_filter
 from brenier.engine.reference import ReferenceEngine
 from brenier.engine.triton import TritonEngine, interpreted
+from brenier.engine.triton_filter import kernels
 from gpu_cases import CASES, assert_same_answer, normal
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -17,18 +18,28 @@ from hypothesis import strategies as st
 pytest.importorskip("triton")
 
 
-@pytest.fixture(autouse=True, scope="module")
-def _small_tiles() -> Iterator[None]:
-    """Tiles of 16 × 32 × 16 in place of the interpreter's large ones: small problems then have every tail."""
-    kernels = engine_module.kernels()
+TILES = {"fp32": "plain", "narrow": "half", "wide": "half"}
+
+
+@pytest.fixture(autouse=True, params=TILES)
+def tiles(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """One filter, with tiles of 16 × 32 in place of the interpreter's large ones: every tail is met."""
+    assign, filters = kernels("assign"), kernels("filter")
 
     def small(_rows: int, targets: int, _depth: int, _capability: tuple[int, int]) -> Any:
-        splits = min(3, kernels.cdiv(targets, 32))
-        return kernels.AssignConfig(16, 32, 16, 64, splits, 128, warps=4, stages=1)
+        return assign.AssignConfig(16, 32, 16, 64, min(3, assign.cdiv(targets, 32)), 128, warps=4, stages=1)
 
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(kernels, "configuration", small)
-        yield
+    def small_filter(_rows: int, targets: int, width: int, _capability: tuple[int, int]) -> Any:
+        narrow = request.param == "narrow" and width in filters.NARROW
+        splits = min(3, filters.cdiv(targets, 32))
+        depth, section = (width, 0) if narrow else (32, 64)
+        return filters.FilterConfig(narrow, 16, 32, depth, section, splits, 2, 2, 4, 1)
+
+    monkeypatch.setattr(assign, "configuration", small)
+    monkeypatch.setattr(filters, "filter_configuration", small_filter)
+    monkeypatch.setattr(triton_filter, "MORE_ROUNDS", 5)
+    monkeypatch.setenv("BRENIER_GPU_FILTER", TILES[request.param])
+    return str(request.param)
 
 
 needs_interpreter = pytest.mark.skipif(not interpreted(), reason="a GPU is here: see test_gpu_engines.py")
@@ -89,7 +100,7 @@ def test_the_public_verb_takes_prepared_targets_and_counts() -> None:
 def test_the_filter_itself_keeps_the_lowest_of_equal_scores() -> None:
     x, y, h = CASES["integer ties"]
     engine = TritonEngine()
-    best, winner = engine_module.Filter(x, engine.prepare(y), h).best()
+    best, winner = engine_module.Filter(x, engine.prepare(y).scaled, h).best()
     expected, _ = ReferenceEngine().assign(x, y, h)
     assert best.dtype == torch.float32
     assert torch.equal(winner, expected)  # sums of small integers are exact in fp32

@@ -6,7 +6,8 @@ import pytest
 import torch
 from brenier.data import noise
 from brenier.errors import InputError
-from brenier.transport import Coupling, IndependentCoupling, PairedPool, PairSource
+from brenier.pair import PairedPool
+from brenier.transport import Coupling, IndependentCoupling, PairSource, PooledCoupling
 from torch import Tensor
 
 IMAGES = torch.randn(23, 5, generator=torch.Generator().manual_seed(0))
@@ -22,10 +23,14 @@ class BestProduct:
         return (x @ IMAGES.T).argmax(dim=1)
 
 
+def pooled(batch: int, pool: int, labels: Tensor | None = None) -> PooledCoupling:
+    return PooledCoupling(PairedPool(IMAGES, pool, batch, seed=7, labels=labels))
+
+
 MAKERS = {
     "independent": lambda: IndependentCoupling(23, 5, batch=4, seed=7),
-    "aot": lambda: PairedPool(IMAGES, batch=4, pool=12, seed=7),
-    "aot by class": lambda: PairedPool(IMAGES, batch=4, pool=12, seed=7, labels=LABELS),
+    "aot": lambda: pooled(4, 12),
+    "aot by class": lambda: pooled(4, 12, LABELS),
     "semidiscrete": lambda: Coupling(BestProduct(), batch=4, seed=7),
 }
 kinds = pytest.mark.parametrize("make", MAKERS.values(), ids=MAKERS.keys())
@@ -75,7 +80,7 @@ def test_every_image_comes_once_per_epoch_in_a_new_order(make) -> None:
 
 @pytest.mark.parametrize("labels", [None, LABELS])
 def test_paired_pools_hand_out_the_same_noise_in_another_order(labels: Tensor | None) -> None:
-    x, index = draw(PairedPool(IMAGES, 4, 12, 7, labels=labels), 6)
+    x, index = draw(pooled(4, 12, labels), 6)
     plain = torch.as_tensor(noise.normal(7, 0, 24, 5, stream=noise.Stream.POOL))
     for pool in (slice(0, 12), slice(12, 24)):
         assert torch.equal(sorted_rows(x[pool]), sorted_rows(plain[pool]))
@@ -84,7 +89,7 @@ def test_paired_pools_hand_out_the_same_noise_in_another_order(labels: Tensor | 
 
 
 def test_no_swap_of_two_noises_lowers_the_cost_of_a_pool() -> None:
-    x, index = draw(PairedPool(IMAGES, 4, 12, 7), 3)
+    x, index = draw(pooled(4, 12), 3)
     score = IMAGES[index] @ x.T
     kept = score.diagonal()
     swapped = score + score.T
@@ -92,7 +97,7 @@ def test_no_swap_of_two_noises_lowers_the_cost_of_a_pool() -> None:
 
 
 def test_a_pool_of_one_is_the_independent_pair() -> None:
-    x, _ = draw(PairedPool(IMAGES, 1, 1, 7), 3)
+    x, _ = draw(pooled(1, 1), 3)
     assert torch.equal(x, torch.as_tensor(noise.normal(7, 0, 3, 5, stream=noise.Stream.POOL)))
 
 
@@ -119,9 +124,9 @@ def test_a_potential_without_a_winner_or_a_width_is_refused() -> None:
         lambda: IndependentCoupling(0, 5),
         lambda: IndependentCoupling(5, 0),
         lambda: IndependentCoupling(5, 5, batch=0),
-        lambda: PairedPool(IMAGES, 4, 10),
-        lambda: PairedPool(IMAGES, 4, 0),
-        lambda: PairedPool(IMAGES, 4, 8, labels=LABELS[:5]),
+        lambda: pooled(4, 10),
+        lambda: pooled(4, 0),
+        lambda: pooled(4, 8, LABELS[:5]),
     ],
 )
 def test_impossible_sizes_are_refused(make) -> None:

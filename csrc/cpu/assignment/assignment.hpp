@@ -14,13 +14,13 @@ namespace brenier::assignment {
 enum class Status : int { running, done, infeasible, not_a_number, unbounded, out_of_memory };
 
 struct Problem {
-    const void* scores;  // read only until the first steps have copied it
+    const void* scores;  // read until the status is no longer `running`
     bool is_float32;     // else float64
     int64_t size;
     int64_t row_stride, column_stride;  // in elements
     bool maximize;
     double gap;      // the share of the gain over a random pairing that may be lost, 0 for none
-    int64_t bid_from;  // smallest size that starts with bidding; negative for the default
+    int64_t bid_from;  // smallest size that bids; negative for the default
 };
 
 struct Outcome {
@@ -29,7 +29,7 @@ struct Outcome {
     double random_total;    // mean over random permutations (of the allowed scores)
     double excess;          // at most this far from the optimum
     double rounding;        // an excess up to this is float64 rounding
-    bool stalled;           // bidding took too long and augmenting paths took over
+    bool stalled;           // bidding took too long or prices rose too high, and augmenting paths took over
 };
 
 class Assignment {

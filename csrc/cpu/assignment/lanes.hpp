@@ -1,5 +1,5 @@
-// Eight doubles side by side on every instruction set: the compiler splits them where registers are narrower,
-// so that all builds compare and round alike and give the same permutation.
+// Eight doubles or sixteen integers side by side on every instruction set: the compiler splits them where registers
+// are narrower, so that all builds compare and round alike and give the same permutation.
 //
 // Files below this one include no standard container or algorithm: a template instantiated under AVX-512 flags
 // could be picked by the linker for the portable build.
@@ -57,6 +57,84 @@ BRENIER_INLINE unsigned below_bits(Doubles a, Doubles b) {
 }
 #endif
 #endif
+
+// ---- sixteen 32-bit integers side by side, for bidding
+
+constexpr int64_t INT_LANES = 16;
+
+typedef int32_t Ints __attribute__((vector_size(64)));
+typedef float Floats __attribute__((vector_size(64)));
+typedef uint16_t Shorts __attribute__((vector_size(32)));
+
+BRENIER_INLINE Ints load(const int32_t* from) { return *reinterpret_cast<const Ints*>(from); }
+BRENIER_INLINE void store(int32_t* to, Ints value) { *reinterpret_cast<Ints*>(to) = value; }
+BRENIER_INLINE Ints widen(const uint16_t* from) {
+    return __builtin_convertvector(*reinterpret_cast<const Shorts*>(from), Ints);
+}
+BRENIER_INLINE Ints all(int32_t value) { return Ints{} + value; }
+BRENIER_INLINE Ints int_lanes() { return Ints{0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15}; }
+
+#if defined(__AVX512F__)
+BRENIER_INLINE Ints lower(Ints a, Ints b) { return (Ints)_mm512_min_epi32((__m512i)a, (__m512i)b); }
+BRENIER_INLINE Ints upper(Ints a, Ints b) { return (Ints)_mm512_max_epi32((__m512i)a, (__m512i)b); }
+BRENIER_INLINE unsigned at_most_bits(Ints a, Ints b) { return _mm512_cmple_epi32_mask((__m512i)a, (__m512i)b); }
+BRENIER_INLINE int32_t lowest(Ints a) { return _mm512_reduce_min_epi32((__m512i)a); }
+BRENIER_INLINE Ints gather(const int32_t* from, Ints at) { return (Ints)_mm512_i32gather_epi32((__m512i)at, from, 4); }
+// The lanes named by `bits` side by side, and their number; up to 16 places are written.
+BRENIER_INLINE int32_t compress(int32_t* to, Ints value, unsigned bits) {
+    _mm512_storeu_si512(to, _mm512_maskz_compress_epi32(__mmask16(bits), (__m512i)value));
+    return __builtin_popcount(bits);
+}
+#else
+BRENIER_INLINE int32_t compress(int32_t* to, Ints value, unsigned bits) {
+    int32_t count = 0;
+    for (; bits; bits &= bits - 1) to[count++] = value[__builtin_ctz(bits)];
+    return count;
+}
+BRENIER_INLINE Ints lower(Ints a, Ints b) { return a < b ? a : b; }
+BRENIER_INLINE Ints upper(Ints a, Ints b) { return a > b ? a : b; }
+BRENIER_INLINE int32_t lowest(Ints a) {
+    int32_t best = a[0];
+    for (int lane = 1; lane < INT_LANES; ++lane) best = a[lane] < best ? a[lane] : best;
+    return best;
+}
+#if defined(__AVX2__)
+union IntHalves {
+    Ints ints;
+    __m256i halves[2];
+};
+BRENIER_INLINE unsigned at_most_bits(Ints a, Ints b) {
+    const IntHalves mask = {a <= b};
+    return unsigned(_mm256_movemask_ps((__m256)mask.halves[0])) | unsigned(_mm256_movemask_ps((__m256)mask.halves[1])) << 8;
+}
+BRENIER_INLINE Ints gather(const int32_t* from, Ints at) {
+    IntHalves where = {at};
+    for (__m256i& half : where.halves) half = _mm256_i32gather_epi32(from, half, 4);
+    return where.ints;
+}
+#else
+BRENIER_INLINE unsigned at_most_bits(Ints a, Ints b) {
+    unsigned bits = 0;
+    for (int lane = 0; lane < INT_LANES; ++lane) bits |= unsigned(a[lane] <= b[lane]) << lane;
+    return bits;
+}
+BRENIER_INLINE Ints gather(const int32_t* from, Ints at) {
+    Ints found = {};
+    for (int lane = 0; lane < INT_LANES; ++lane) found[lane] = from[at[lane]];
+    return found;
+}
+#endif
+#endif
+
+// The smallest two of all lanes, where `first` and `second` hold those of each: in every lane.
+BRENIER_INLINE void fold_two(Ints& first, Ints& second) {
+    for (int32_t half = INT_LANES / 2; half; half /= 2) {
+        const Ints across = int_lanes() ^ all(half);
+        const Ints other = __builtin_shuffle(first, across), runner_up = __builtin_shuffle(second, across);
+        second = lower(upper(first, other), lower(second, runner_up));
+        first = lower(first, other);
+    }
+}
 
 // Smallest value and its position, per lane, over vectors visited in ascending order; first among equals.
 struct LaneBest {

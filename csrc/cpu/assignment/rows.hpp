@@ -49,8 +49,22 @@ inline BestTwo best_two(const double* cost, const double* price, int64_t width) 
     return fold(even, second);
 }
 
-inline void add_row(const double* cost, double* sums, int64_t width) {
-    for (int64_t j = 0; j < width; j += LANES) store(sums + j, load(sums + j) + load(cost + j));
+BRENIER_INLINE Doubles gather(const double* from, const int32_t* at) {
+    return Doubles{from[at[0]], from[at[1]], from[at[2]], from[at[3]], from[at[4]], from[at[5]], from[at[6]], from[at[7]]};
+}
+
+// The same over a list of columns; the list is padded to whole vectors with costs of +inf.
+inline BestTwo best_two(const double* cost, const int32_t* column, int32_t count, const double* price) {
+    LaneBest first;
+    Doubles second = all(INFINITE);
+    for (int32_t k = 0; k < count; k += LANES) {
+        const Doubles sum = load(cost + k) + gather(price, column + k);
+        second = lower(second, upper(first.value, sum));
+        first.see(sum);
+    }
+    BestTwo found = fold(first, second);
+    found.column = column[found.column];
+    return found;
 }
 
 inline double lowest_sum(const double* cost, const double* price, int64_t width) {
@@ -93,17 +107,6 @@ inline Nearest relax_row(const double* cost, const double* open, double base, in
         Doubles now = better ? offer : old;
         store(distance + j, now);
         store(via + j, better ? all(row) : load(via + j));
-        unmatched = lower(unmatched, now + load(matched + j));
-        near.see(now);
-    }
-    return fold_nearest(near, unmatched);
-}
-
-inline Nearest nearest_column(const double* distance, const double* matched, int64_t width) {
-    LaneBest near;
-    Doubles unmatched = all(INFINITE);
-    for (int64_t j = 0; j < width; j += LANES) {
-        Doubles now = load(distance + j);
         unmatched = lower(unmatched, now + load(matched + j));
         near.see(now);
     }

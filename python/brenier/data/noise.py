@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from brenier.engine import threads
+from brenier.engine import gpu_noise, threads
 from brenier.engine.native import address, choose_body, core
 from brenier.errors import InputError
 
@@ -32,7 +32,9 @@ class Stream(IntEnum):
     CHECK_DIRECTION = 10
 
 
-def normal(seed: int, first: int, rows: int, d: int, *, stream: Stream) -> Tensor:
+def normal(
+    seed: int, first: int, rows: int, d: int, *, stream: Stream, device: torch.device | str | None = None
+) -> Tensor:
     """Standard normal noise, rows number first to first + rows − 1 of (seed, stream).
 
     Philox4x32-10 (Salmon et al. 2011) under the seed as key, counter (element // 4, number, stream), then
@@ -40,9 +42,14 @@ def normal(seed: int, first: int, rows: int, d: int, *, stream: Stream) -> Tenso
 
     seed, first : int in [0, 2⁶⁴)
     rows, d : sizes ≥ 0
+    device : a CUDA device to make it there (the same words, normals to 2 ulp: docs/numerics.md); None for the CPU
 
     Returns float32 (rows, d), the same bits on every instruction set. Raises InputError.
     """
+    if device is not None and torch.device(device).type == "cuda":
+        _check_key(seed, first, rows, stream)
+        _check_size(d)
+        return gpu_noise.normals(seed, first, rows, d, int(stream), torch.device(device))
     return _rows(core().normal, seed, first, rows, d, stream)
 
 
@@ -72,8 +79,7 @@ def integers(seed: int, first: int, count: int, high: int, *, stream: Stream) ->
 
 def _rows(fill: Callable[..., None], seed: int, first: int, rows: int, d: int, stream: Stream) -> Tensor:
     _check_key(seed, first, rows, stream)
-    if _whole(d, "d") < 0:
-        raise InputError("d", expected="a size ≥ 0", got=str(d))
+    _check_size(d)
     out = np.empty((rows, d), dtype=np.float32)
     body = choose_body().index
 
@@ -99,6 +105,11 @@ def _check_key(seed: int, first: int, count: int, stream: Stream) -> None:
         raise InputError("rows", expected="a size ≥ 0", got=str(count))
     if not isinstance(stream, Stream):
         raise InputError("stream", expected="a member of brenier.data.Stream", got=repr(stream))
+
+
+def _check_size(d: int) -> None:
+    if _whole(d, "d") < 0:
+        raise InputError("d", expected="a size ≥ 0", got=str(d))
 
 
 def _whole(value: int, what: str) -> int:

@@ -18,7 +18,8 @@ from brenier.diffusion.loss import draw_sigma, edm_loss
 from brenier.diffusion.precond import EDMPrecond
 from brenier.engine.checks import as_tensor, require_finite
 from brenier.errors import BrenierError, InputError
-from brenier.transport.coupling import Assigner, Coupling, IndependentCoupling, PairedPool, PairSource
+from brenier.pair import PairedPool
+from brenier.transport.coupling import Assigner, Coupling, IndependentCoupling, PairSource, PooledCoupling
 from brenier.types import Array
 
 CouplingName = Literal["independent", "aot", "semidiscrete"]
@@ -48,7 +49,7 @@ def train_edm(
     network: nn.Module,
     images: Array,
     *,
-    coupling: CouplingName | PairSource = "independent",
+    coupling: CouplingName | PairSource | PairedPool = "independent",
     potential: Assigner | None = None,
     steps: int,
     batch: int = 64,
@@ -72,7 +73,8 @@ def train_edm(
     network : module called as network(x, c_noise), x in the shape of the images; it is copied, not changed
     images : (n, ...) float32, float16 or bfloat16
     coupling : "independent"; "aot" (assignments within pools); "semidiscrete" (through `potential`); or an
-        iterator of brenier.transport over (noise, index), whose own batch and seed then count
+        iterator of brenier.transport over (noise, index) or a PairedPool over these images, whose own batch and
+        seed then count
     potential : for "semidiscrete": fitted to these images, in this order
     steps, batch, lr : micro-batches in all, pairs in each, highest learning rate
     pool : for "aot", pairs per assignment, a multiple of batch
@@ -183,7 +185,7 @@ def check_images(images: Array, steps: int) -> Tensor:
 
 
 def make_pairs(
-    coupling: CouplingName | PairSource,
+    coupling: CouplingName | PairSource | PairedPool,
     data: Tensor,
     potential: Assigner | None,
     batch: int,
@@ -192,6 +194,8 @@ def make_pairs(
     seed: int,
 ) -> PairSource:
     """The iterator a coupling's name stands for, over data (n, d)."""
+    if isinstance(coupling, PairedPool):
+        return PooledCoupling(coupling)
     if isinstance(coupling, PairSource):
         return coupling
     if (potential is not None) != (coupling == "semidiscrete"):
@@ -205,7 +209,7 @@ def make_pairs(
     if coupling == "independent":
         return IndependentCoupling(len(data), data.shape[1], batch, seed)
     if coupling == "aot":
-        return PairedPool(data, batch, pool, seed, labels=labels)
+        return PooledCoupling(PairedPool(data, pool, batch, seed=seed, labels=labels))
     if potential is not None:
         return Coupling(potential, batch, seed, dim=data.shape[1])
     raise InputError("coupling", expected="'independent', 'aot' or 'semidiscrete'", got=repr(coupling))

@@ -1,7 +1,8 @@
 """Exact linear assignment of square score matrices on the CPU, in interruptible steps.
 
-The compiled solver (csrc/cpu/assignment) copies the scores, works for a bounded time per call without the
-interpreter lock, and ends with dual prices, from which the bound is computed over the whole matrix.
+The compiled solver (csrc/cpu/assignment) works for a bounded time per call without the interpreter lock and ends with
+dual prices, which bound every permutation's total. It reads the scores until it is done: _solve holds them. Memory:
+2 bytes a score and 1.6 kB a row while bidding (from 160 rows), 8 bytes a score on augmenting paths.
 """
 
 from __future__ import annotations

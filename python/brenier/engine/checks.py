@@ -18,8 +18,10 @@ REAL = frozenset({*FLOATS, torch.float64, *WHOLE, torch.uint16, torch.uint32, to
 NUMBERS = "a tensor or an array of real numbers"
 
 
-def as_matrix(value: Any, what: str, *, dtypes: tuple[torch.dtype, ...] = FLOATS) -> Tensor:
-    """A finite 2-D tensor of an accepted floating type; arrays come in without a copy where torch allows it."""
+def as_matrix(
+    value: Any, what: str, *, dtypes: tuple[torch.dtype, ...] = FLOATS, finite: bool = True
+) -> Tensor:
+    """A 2-D tensor of an accepted floating type, finite unless the caller sees to that; arrays uncopied if possible."""
     tensor = as_tensor(value, what)
     if tensor.ndim != 2:
         raise InputError(
@@ -35,7 +37,8 @@ def as_matrix(value: Any, what: str, *, dtypes: tuple[torch.dtype, ...] = FLOATS
             got=name_of(tensor.dtype),
             remedy=f"convert with {conversion(value, what)}; scores are summed in float64 whatever the input",
         )
-    require_finite(tensor, what)
+    if finite:
+        require_finite(tensor, what)
     return tensor
 
 
@@ -126,7 +129,12 @@ def number(value: Any, what: str, *, positive: bool = False) -> float:
 
 
 def require_finite(tensor: Tensor, what: str) -> None:
-    """Raise InputError at the first NaN or Inf, in blocks so that no copy of the size of the data is made."""
+    """Raise InputError at the first NaN or Inf, in blocks so that no copy of the size of the data is made.
+
+    While a CUDA graph is captured nothing can be read back: then values are not looked at.
+    """
+    if capturing(tensor):
+        return
     flat = tensor if tensor.ndim > 0 else tensor[None]
     step = max(1, (1 << 22) // max(1, math.prod(flat.shape[1:])))
     for lo in range(0, len(flat), step):
@@ -141,6 +149,11 @@ def require_finite(tensor: Tensor, what: str) -> None:
                 got=f"{value} at {list(position)}",
                 remedy="remove or replace such rows first",
             )
+
+
+def capturing(tensor: Tensor) -> bool:
+    """Whether work on this tensor goes into a CUDA graph that is being captured."""
+    return tensor.is_cuda and torch.cuda.is_current_stream_capturing()
 
 
 def finite_mask(block: Tensor) -> Any:
@@ -166,7 +179,7 @@ def heights(h: Any, targets: int, device: torch.device, what: str = "h") -> Tens
             remedy="pass one height per target or None for zeros",
         )
     bad = torch.isnan(tensor) | (tensor == torch.inf)
-    if bad.any():
+    if not capturing(tensor) and bad.any():
         i = int(bad.nonzero()[0])
         raise InputError(
             what,
@@ -212,3 +225,21 @@ def wins_to_add_to(counts: Any, targets: int, device: torch.device) -> None:
     if counts.is_inference() and not torch.is_inference_mode_enabled():
         got = "a tensor made in inference mode, which cannot change outside it"
         raise InputError("counts", expected=expected, got=got, remedy=remedy)
+
+
+def last_winners(warm: Any, rows: int, targets: int, device: torch.device) -> Tensor | None:
+    """Guesses of the winners (N,), -1 for none, as int64 on the device; raises InputError for other numbers."""
+    if warm is None:
+        return None
+    tensor = as_tensor(warm, "warm")
+    remedy = "pass what the last call returned, or None"
+    if tensor.dtype not in WHOLE or tensor.shape != (rows,):
+        got = f"{name_of(tensor.dtype)} {tuple(tensor.shape)}"
+        raise InputError("warm", expected=f"whole numbers of shape ({rows},)", got=got, remedy=remedy)
+    guesses = tensor.to(device=device, dtype=torch.int64).contiguous()
+    outside = (guesses < -1) | (guesses >= targets)
+    if outside.any():
+        i = int(outside.nonzero()[0])
+        expected = f"indices of targets, from -1 (none) to {targets - 1}"
+        raise InputError("warm", expected=expected, got=f"{guesses[i].item()} at [{i}]", remedy=remedy)
+    return guesses

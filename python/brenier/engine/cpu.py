@@ -7,7 +7,6 @@ and scores are those of engine/reference.py bit for bit, on every instruction se
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -35,10 +34,8 @@ from brenier.engine.native import (
     with_contiguous_rows,
 )
 from brenier.engine.packed import FloatTargets, PackedTargets, exponent_to_one
+from brenier.engine.pieces import Piece, cut
 from brenier.types import CIRCLE_POINTS, Candidates, CircleCandidates
-
-OPERATIONS_PER_CALL = 4e9
-"""Multiply-adds count twice: below 0.1 s at 40 GFLOP/s, so that an interrupt is answered soon."""
 
 UNRESTRICTED = 1000
 """Exponent of heights that are all equal: they never limit the scaling of the noise."""
@@ -58,14 +55,6 @@ class Heights:
         return core().Heights(
             address(self.exact), address(self.bias), self.pivot, self.largest, self.exponent
         )
-
-
-@dataclass(frozen=True)
-class Piece:
-    """Rows of noise against groups of target ranges: what one task of the pool does."""
-
-    rows: tuple[int, int]
-    ranges: list[tuple[int, int]]
 
 
 class CpuEngine:
@@ -95,18 +84,19 @@ class CpuEngine:
         return PackedTargets(choose_body(), with_contiguous_rows(y))
 
     def assign(
-        self, x: Tensor, y: PackedTargets, h: Tensor, exact: str = "certified"
+        self, x: Tensor, y: PackedTargets, h: Tensor, exact: str = "certified", warm: Tensor | None = None
     ) -> tuple[Tensor, Tensor]:
-        """Winners int64 (N,) and their float64 scores (N,)."""
-        winners = np.full(len(x), -1, dtype=np.int64)
+        """Winners int64 (N,) and their float64 scores (N,); warm (N,) are guesses, -1 for none."""
+        guesses = no_guesses(len(x)) if warm is None else warm.numpy()
+        winners = no_guesses(len(x))
         scores = np.full(len(x), -np.inf)
         if len(x) and bool((h > -torch.inf).any()):
             rest = [(0, len(x))]
             chosen = y.choose(len(x), exact).name
             if chosen != "fp32":
-                rest = assign_integers(chosen, x, y, h, exact, winners, scores)
+                rest = assign_integers(chosen, x, y, h, exact, guesses, (winners, scores))
             for lo, hi in rest:
-                winners[lo:hi], scores[lo:hi] = assign_floats(x[lo:hi], y, h)
+                winners[lo:hi], scores[lo:hi] = assign_floats(x[lo:hi], y, h, guesses[lo:hi])
         return torch.from_numpy(winners), torch.from_numpy(scores)
 
     def candidates(self, x: Tensor, y: PackedTargets, h: Tensor, margin: float) -> Candidates:
@@ -142,13 +132,19 @@ class CpuEngine:
         return join_circles([join_circle_ranges(part, heights.exact, margin) for part in ranges])
 
 
-def assign_floats(x: Tensor, y: PackedTargets, h: Tensor) -> tuple[np.ndarray, np.ndarray]:
+def no_guesses(rows: int) -> np.ndarray:
+    return np.full(rows, -1, dtype=np.int64)
+
+
+def assign_floats(
+    x: Tensor, y: PackedTargets, h: Tensor, guesses: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
     """assign through the float32 filter, whatever the data."""
     floats, heights = y.floats(), scale_heights(h, y.body)
     assert heights is not None
 
     def work(piece: Piece) -> tuple[np.ndarray, np.ndarray]:
-        return assign_piece(x, floats, heights, piece)
+        return assign_piece(x, floats, heights, piece, guesses)
 
     blocks = cut(len(x), floats)
     parts = iter(threads.run(work, [piece for block in blocks for piece in block]))
@@ -157,9 +153,15 @@ def assign_floats(x: Tensor, y: PackedTargets, h: Tensor) -> tuple[np.ndarray, n
 
 
 def assign_integers(
-    name: str, x: Tensor, y: PackedTargets, h: Tensor, exact: str, winners: np.ndarray, scores: np.ndarray
+    name: str,
+    x: Tensor,
+    y: PackedTargets,
+    h: Tensor,
+    exact: str,
+    guesses: np.ndarray,
+    out: tuple[np.ndarray, np.ndarray],
 ) -> list[tuple[int, int]]:
-    """assign through an integer filter; returns the ranges of rows for which its bounds were too loose."""
+    """assign through an integer filter into out; returns ranges of rows for which its bounds were too loose."""
     packed = y.integers(name)
     if packed is None:
         return [(0, len(x))]
@@ -170,8 +172,8 @@ def assign_integers(
     def work(piece: Piece) -> tuple[np.ndarray, np.ndarray] | None:
         if tally.loose:
             return None
-        rows = x[slice(*piece.rows)]
-        return int8.assign_piece(rows, packed, heights, piece.ranges, kappa, tally)
+        rows = slice(*piece.rows)
+        return int8.assign_piece(x[rows], packed, heights, piece.ranges, kappa, tally, guesses[rows])
 
     blocks = cut(len(x), packed, int8.OPERATIONS_PER_CALL)
     parts = iter(threads.run(work, [piece for block in blocks for piece in block]))
@@ -182,16 +184,17 @@ def assign_integers(
             rest.append(block[0].rows)
         else:
             rows = slice(*block[0].rows)
-            winners[rows], scores[rows] = merge_winners(found)
+            out[0][rows], out[1][rows] = merge_winners(found)
     y.measured[name, exact] = 1.0 if tally.loose else tally.share
     return rest
 
 
-def assign_piece(x: Tensor, y: FloatTargets, heights: Heights, piece: Piece) -> tuple[np.ndarray, np.ndarray]:
+def assign_piece(
+    x: Tensor, y: FloatTargets, heights: Heights, piece: Piece, guesses: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
     """Best target of each row among the ranges, which ascend: each call goes on from the one before."""
     noise = PackedNoise(x[slice(*piece.rows)], y, heights.exponent)
-    winners = np.full(noise.count, -1, dtype=np.int64)
-    scores = np.full(noise.count, -np.inf)
+    winners, scores = guesses[slice(*piece.rows)].copy(), np.full(noise.count, -np.inf)
     for lo, hi in piece.ranges:
         core().assign(
             y.body.index, noise.view, y.view(), heights.view(), lo, hi, address(winners), address(scores)
@@ -274,30 +277,3 @@ def scale_heights(h: Tensor, body: Body) -> Heights | None:
     bias = np.full(-(-len(exact) // body.targets) * body.targets, -np.inf, dtype=np.float32)
     bias[: len(exact)] = np.ldexp(halves, exponent)
     return Heights(exact, bias, pivot, float(np.abs(finite).max()), exponent - 1)
-
-
-def cut(rows: int, y: FloatTargets | int8.Int8Targets, operations: float | None = None) -> list[list[Piece]]:
-    """Blocks of rows, each a list of pieces over ascending groups of targets.
-
-    Every range of every piece is one native call of about that many operations at most. Where there are fewer
-    blocks of rows than threads, the targets are dealt among the threads.
-    """
-    (targets, depth), body, workers = y.source.shape, y.body, threads.thread_count()
-    operations = operations or OPERATIONS_PER_CALL
-    panel = 16 * body.rows if rows > 64 * workers * body.rows else body.rows  # few rows: even shares
-    per_thread = -(-rows // (4 * workers * panel)) * panel
-    affordable = int(operations / (2 * max(1, targets) * max(1, depth))) // panel * panel
-    height = max(panel, min(per_thread, affordable))
-    blocks = [(lo, min(lo + height, rows)) for lo in range(0, rows, height)]
-    affordable = int(operations / (2 * min(height, max(1, rows)) * max(1, depth)))
-    groups = 1 if len(blocks) >= workers else -(-workers // max(1, len(blocks)))
-    ranges = list(target_ranges(targets, min(affordable, -(-targets // groups), 1 << 30), body.targets))
-    groups = min(groups, len(ranges))
-    dealt = [ranges[len(ranges) * g // groups : len(ranges) * (g + 1) // groups] for g in range(groups)]
-    return [[Piece(block, group) for group in dealt] for block in blocks]
-
-
-def target_ranges(targets: int, most: int, panel: int) -> Iterator[tuple[int, int]]:
-    step = max(1, -(-most // panel)) * panel  # up: a range that is all targets must not leave a rest
-    for lo in range(0, targets, step):
-        yield lo, min(lo + step, targets)

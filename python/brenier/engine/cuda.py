@@ -1,29 +1,30 @@
-"""The CUDA C++ engine: float64 scores in the contract's order, straight from brenier._cuda."""
+"""The CUDA C++ engine: a half-precision filter on tensor cores, and float64 scores in the contract's order.
+
+Rows that the filter leaves with more than their lists hold get float64 scores of every target (csrc/cuda/scan.cu).
+"""
 
 from __future__ import annotations
 
-import importlib
 from functools import cached_property
-from types import ModuleType
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from brenier.engine.certified import fold_parts
+from brenier.engine.checks import require_finite
+from brenier.engine.cuda_filter import CudaBackend, matrix, module
+from brenier.engine.filtered import Filtered
+from brenier.engine.gpu_filter import gpu_filter, halves_fit
+from brenier.engine.halves import HalfTargets, pack_targets
 from brenier.engine.reference import ReferenceEngine
 from brenier.errors import EngineError
 from brenier.types import Candidates
 
-ELEMENT = {torch.float32: 0, torch.float16: 1, torch.bfloat16: 2}  # csrc/cuda/scan.hpp, Element
 OLDEST = (8, 0)
 NOT_BUILT = (
     "brenier was built without CUDA (nvcc was not found at build time; reinstall with BRENIER_CUDA=ON)"
 )
-
-
-def module() -> ModuleType:
-    return importlib.import_module("brenier._cuda")
 
 
 def why_module_missing() -> str | None:
@@ -52,12 +53,29 @@ class Device:
     def processors(self) -> int:
         return int(torch.cuda.get_device_properties(self.device).multi_processor_count)
 
-    def run(self, verb: str, problem: Any, output: Any) -> None:
+    @cached_property
+    def major(self) -> int:
+        """Major compute capability, 8 where the module holds no machine code for Hopper's own instructions."""
+        major = torch.cuda.get_device_capability(self.device)[0]
+        return 8 if major == 9 and "90a" not in module().architectures else major
+
+    def run(self, verb: str, *arguments: Any) -> None:
         """Launch one verb; raises EngineError."""
         stream = torch.cuda.current_stream(self.device).cuda_stream
         with torch.cuda.device(self.device):
             launch = module().Launch(device=torch.cuda.current_device(), stream=stream)
-            check(*getattr(module(), verb)(problem, output, launch))
+            check(*getattr(module(), verb)(*arguments, launch))
+
+
+class CudaTargets:
+    """Targets as given; the filter's view of them is made when it is first wanted."""
+
+    def __init__(self, values: Tensor) -> None:
+        self.values = values
+
+    @cached_property
+    def halves(self) -> HalfTargets:
+        return pack_targets(self.values)
 
 
 class CudaEngine:
@@ -66,6 +84,11 @@ class CudaEngine:
     name = "cuda"
     devices: tuple[str, ...] = ("cuda",)
     runner: Any = Device
+
+    @property
+    def screens(self) -> bool:
+        """Whether rows of noise that are not finite are found on the way."""
+        return gpu_filter() == "half"
 
     def why_unavailable(self) -> str | None:
         missing = why_module_missing()
@@ -84,21 +107,47 @@ class CudaEngine:
     def detail(self) -> str:
         return f"{torch.cuda.get_device_name()}, compiled for {module().architectures}"
 
-    def prepare(self, y: Tensor) -> Tensor:
-        return y
+    def prepare(self, y: Tensor) -> CudaTargets:
+        targets = CudaTargets(y)
+        if y.numel() > 0 and halves_fit(len(y)):
+            targets.halves  # noqa: B018 - packed here, not in the first call
+        return targets
 
-    def assign(self, x: Tensor, y: Tensor, h: Tensor) -> tuple[Tensor, Tensor]:
+    def assign(self, x: Tensor, y: CudaTargets, h: Tensor) -> tuple[Tensor, Tensor]:
         """Winners int64 (N,) and their float64 scores (N,), as in engine/reference.py."""
-        if x.numel() == 0 or y.numel() == 0:
-            return ReferenceEngine().assign(x, y, h)
-        scores, winners = Scan(x, y, h, self.runner(x.device)).best()
+        trivial = x.numel() == 0 or y.values.numel() == 0
+        halves = halves_fit(len(y.values)) and not trivial
+        if not halves:
+            require_finite(x, "x")
+        if trivial:
+            return ReferenceEngine().assign(x, y.values, h)
+        if halves:
+            return self.filtered(x, y, h).assign(lambda rows: self.plain(rows, y, h))
+        return self.plain(x, y, h)
+
+    def candidates(self, x: Tensor, y: CudaTargets, h: Tensor, margin: float) -> Candidates:
+        """Targets with float64 score ≥ best − margin, ascending by index, as in engine/reference.py."""
+        trivial = x.numel() == 0 or y.values.numel() == 0
+        halves = halves_fit(len(y.values)) and not trivial
+        if not halves:
+            require_finite(x, "x")
+        if trivial:
+            return ReferenceEngine().candidates(x, y.values, h, margin)
+        if halves:
+            filtered = self.filtered(x, y, h)
+            return filtered.candidates(margin, lambda rows: self.plain_candidates(rows, y, h, margin))
+        return self.plain_candidates(x, y, h, margin)
+
+    def filtered(self, x: Tensor, y: CudaTargets, h: Tensor) -> Filtered:
+        return Filtered(CudaBackend(self.runner(x.device)), x, y.halves, h.contiguous())
+
+    def plain(self, x: Tensor, y: CudaTargets, h: Tensor) -> tuple[Tensor, Tensor]:
+        """Winners and scores from float64 scores of every target."""
+        scores, winners = Scan(x, y.values, h, self.runner(x.device)).best()
         return winners, scores
 
-    def candidates(self, x: Tensor, y: Tensor, h: Tensor, margin: float) -> Candidates:
-        """Targets with float64 score ≥ best − margin, ascending by index, as in engine/reference.py."""
-        if x.numel() == 0 or y.numel() == 0:
-            return ReferenceEngine().candidates(x, y, h, margin)
-        scan = Scan(x, y, h, self.runner(x.device))
+    def plain_candidates(self, x: Tensor, y: CudaTargets, h: Tensor, margin: float) -> Candidates:
+        scan = Scan(x, y.values, h, self.runner(x.device))
         best, _ = scan.best()
         return scan.reaching(best - margin)
 
@@ -137,7 +186,3 @@ class Scan:
 
     def empty(self, dtype: torch.dtype) -> Tensor:
         return torch.empty(len(self.x), self.splits, dtype=dtype, device=self.x.device)
-
-
-def matrix(tensor: Tensor) -> Any:
-    return module().Matrix(tensor.data_ptr(), ELEMENT[tensor.dtype], *tensor.stride())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from dataclasses import dataclass
 
@@ -9,13 +10,16 @@ from brenier.errors import EngineError
 
 FILTERS = ("fp32", "int16", "int8")
 
-# Relative costs, in multiply-adds of the float32 tile (benchmarks/assign_cpu.py measures them).
-SPEED = {"fp32": 1.0, "int16": 1.9, "int8": 3.7}  # multiply-adds of the tile in the time of one of float32
-PAIR = 4.0  # start, bars and compare of one pair
-RESCORE = (20.0, 400.0)  # float64 score of one pair, whose values come from memory: per depth, and once
-PACK = {"fp32": 10.0, "int16": 20.0, "int8": 20.0}  # per value packed
-FEW = 8.0  # pairs per row that any filter leaves, most of them early leaders
-LOOSE_STRICT = {"int16": 4e-6, "int8": 1e-5}  # more, per target and depth, where only certain bounds count
+# Relative costs, in multiply-adds of the float32 tile, as benchmarks/filter_costs.py measures them.
+SPEED = {"fp32": 1.0, "int16": 2.0, "int8": 3.9}  # multiply-adds of the tile in the time of one of float32
+PAIR = {"fp32": 12.0, "int16": 22.0, "int8": 30.0}  # start, bars and compare of one pair, in the tile's own
+ROW = 1e5  # of one row: what leads or waits for a time
+RESCORE = (30.0, 5000.0)  # float64 score of one pair, whose values come from memory: per depth, and once
+PACK = {"fp32": 300.0, "int16": 130.0, "int8": 90.0}  # per value packed
+TURN = 14.0  # per value rotated and power of two of the depth
+SPIKY = 0.012  # above this, targets are rotated
+FEW = 2.0  # pairs per row that any filter leaves
+LOOSE_STRICT = {"int16": 2e-8, "int8": 1.2e-6}  # more, per target and depth, where only certain bounds count
 TOO_LOOSE = 0.1  # share of pairs scored in float64 above which a filter is not tried again
 
 
@@ -23,7 +27,8 @@ TOO_LOOSE = 0.1  # share of pairs scored in float64 above which a filter is not 
 class Work:
     """One call: sizes, which integer filters run, what is packed already, and how each filter did last.
 
-    ``measured`` pairs filters with the share of pairs that they left to float64 in their last call.
+    ``measured`` pairs filters with the share of pairs that they left to float64 in their last call; spikiness is
+    the error of int8 over the norm of a target (rotation.py), about 0.01 for normal numbers.
     """
 
     rows: int
@@ -33,6 +38,7 @@ class Work:
     integers: tuple[str, ...] = ("int16", "int8")
     packed: tuple[str, ...] = ()
     measured: tuple[tuple[str, float], ...] = ()
+    spikiness: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -74,15 +80,21 @@ def survivors(name: str, work: Work) -> float:
     return min(work.targets, FEW + loose * work.targets * work.depth)
 
 
+def rotates(spikiness: float) -> bool:
+    """Whether targets and noise are rotated before an integer filter quantises them."""
+    return spikiness > SPIKY
+
+
 def estimate(name: str, work: Work) -> Estimate:
     pairs = float(work.rows) * work.targets
     packed_rows = work.rows + (0 if name in work.packed else work.targets)
     rescore = RESCORE[0] * work.depth + RESCORE[1]
+    turning = TURN * math.log2(work.depth + 1) if name != "fp32" and rotates(work.spikiness) else 0.0
     return Estimate(
         name,
-        pairs * (work.depth + PAIR) / SPEED[name],
-        work.rows * survivors(name, work) * rescore,
-        PACK[name] * packed_rows * work.depth,
+        pairs * (work.depth + PAIR[name]) / SPEED[name],
+        work.rows * (survivors(name, work) * rescore + ROW),
+        (PACK[name] + turning) * packed_rows * work.depth,
     )
 
 
@@ -97,6 +109,8 @@ def choose_filter(work: Work, forced: str | None = None) -> FilterChoice:
     estimates = tuple(estimate(name, work) for name in usable)
     best = min(estimates, key=lambda each: each.total)
     reason = "estimated to be the fastest" + (f"; {', '.join(loose)} left too many pairs" if loose else "")
+    if best.name != "fp32" and rotates(work.spikiness):
+        reason += f"; targets are spiky ({work.spikiness:.3f}) and rotated first"
     return FilterChoice(best.name, reason, estimates)
 
 

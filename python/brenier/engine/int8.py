@@ -19,6 +19,7 @@ from torch import Tensor
 
 from brenier.engine import threads
 from brenier.engine.native import Body, Int8Body, address, aligned, core, view_rows
+from brenier.engine.rotation import Rotation, rotation
 
 FAILURE = 1e-12
 """Probability, per call and over our own dither, that `exact="certified"` misses a winner."""
@@ -26,8 +27,8 @@ FAILURE = 1e-12
 STREAM = 0x18
 """Of the counter-based generator, for dithers."""
 
-OPERATIONS_PER_CALL = 2e10
-"""Multiply-adds count twice: below 0.1 s at 200 GFLOP/s, a loaded processor's int8 speed."""
+OPERATIONS_PER_CALL = 5e10
+"""Multiply-adds count twice: below 0.1 s at 500 GFLOP/s, a core's int8 speed. Every call ends with float64 scores."""
 
 BYTES_PER_PACK = 1 << 23
 CENTRE_SAMPLE = 1024
@@ -47,7 +48,7 @@ class Dither:
         u, v = (
             ((side >> (16 - fraction)) + 0.5) / 2.0**fraction - 0.5 for side in (self.noise, self.targets)
         )
-        return float(u @ v)
+        return float((u * v).sum())
 
     @staticmethod
     def draw(depth: int, body: Body) -> Dither:
@@ -74,14 +75,16 @@ class Int8Targets:
     norms: np.ndarray
     residuals: np.ndarray
     dither_sums: np.ndarray  # float32, whole panels
+    rotation: Rotation | None = None  # of both sides before they were quantised
 
     def view(self) -> Any:
         count, depth = self.source.shape
-        centre_norm = float(np.linalg.norm(self.centre.astype(np.float64)))
+        centre_norm = math.sqrt(float(np.square(self.centre, dtype=np.float64).sum()))
         reach = float((self.norms.astype(np.float64) * self.scales).max()) + 2 * centre_norm
         arrays = (self.panels, self.scales, self.norms, self.residuals, self.dither_sums)
+        slack = 2.1 * self.rotation.slack if self.rotation else 0.0  # of both sides
         return core().Targets8(
-            count, view_rows(self.source, depth), *(address(a) for a in arrays), reach * (1 + 1e-6), 0.0
+            count, view_rows(self.source, depth), *(address(a) for a in arrays), reach * (1 + 1e-6), slack
         )
 
     @property
@@ -89,7 +92,9 @@ class Int8Targets:
         return sum(a.nbytes for a in (self.panels, self.scales, self.norms, self.residuals, self.dither_sums))
 
 
-def pack_targets(source: Tensor, body: Int8Body, generator: Body) -> Int8Targets | None:
+def pack_targets(
+    source: Tensor, body: Int8Body, generator: Body, *, rotate: bool = False
+) -> Int8Targets | None:
     """Int8 panels, or None where the values are out of their range (beyond 2^±60, or far too long)."""
     count, depth = source.shape
     steps, panels = body.steps(depth), -(-count // body.targets)
@@ -97,19 +102,25 @@ def pack_targets(source: Tensor, body: Int8Body, generator: Body) -> Int8Targets
     words = aligned(panels * steps * body.targets * 4, np.uint8)
     scales, norms, residuals = np.empty((3, panels), dtype=np.float32)
     sums = aligned(panels * body.targets, np.float32)
-    packed = Int8Targets(body, source, centre, dither, words, scales, norms, residuals, sums)
+    turn = rotation(depth, generator) if rotate else None
+    packed = Int8Targets(body, source, centre, dither, words, scales, norms, residuals, sums, turn)
     step = max(1, BYTES_PER_PACK // (body.targets * max(1, depth)))
 
     def pack(top: int, lo: int) -> bool:
         first = lo * body.targets
-        rows = source[first : first + step * body.targets]
-        values = core().Source8(
-            view_rows(rows, depth), address(centre), address(dither.targets), address(dither.noise)
-        )
+        rows, off = source[first : first + step * body.targets], address(centre)
+        if turn:
+            rows, off = turn.apply(rows, centre, turn.targets, body), 0
+        values = core().Source8(view_rows(rows, depth), off, address(dither.targets), address(dither.noise))
         places = (words[first * steps * 4 :], scales[lo:], norms[lo:], residuals[lo:], sums[first:])
         return bool(
             core().pack_targets8(
-                body.index, values, len(rows), top, 0.0, *(address(place) for place in places)
+                body.index,
+                values,
+                len(rows),
+                top,
+                turn.slack if turn else 0.0,
+                *(address(place) for place in places),
             )
         )
 
@@ -131,7 +142,9 @@ class Int8Noise:
         self.count, depth = x.shape
         body, padded = y.body, -(-self.count // y.body.rows)
         self.rows = x.to(torch.float32).contiguous()
-        matrix = view_rows(self.rows, depth)
+        turn = y.rotation
+        turned = turn.apply(self.rows, None, turn.noise, body) if turn else self.rows
+        matrix = view_rows(turned, depth)
         largest = np.empty(self.count, dtype=np.float32)
         core().largest_rows8(body.index, matrix, self.count, address(largest))
         self.order = np.argsort(largest, kind="stable")
@@ -151,12 +164,13 @@ class Int8Noise:
             core().pack_noise8(
                 body.index,
                 source,
+                view_rows(self.rows, depth),
                 self.count,
                 address(self.order),
                 address(largest),
                 dither.product(body.bits),
                 top,
-                0.0,
+                turn.slack if turn else 0.0,
                 *(address(place) for place in places),
             )
             for top in tops(body)
@@ -222,15 +236,20 @@ class Survivors:
 
 
 def assign_piece(
-    x: Tensor, y: Int8Targets, h: Int8Heights, ranges: list[tuple[int, int]], kappa: float, tally: Survivors
+    x: Tensor,
+    y: Int8Targets,
+    h: Int8Heights,
+    ranges: list[tuple[int, int]],
+    kappa: float,
+    tally: Survivors,
+    guesses: np.ndarray,
 ) -> tuple[np.ndarray, np.ndarray] | None:
     """Best target of each row among the ranges; None where int8 does not fit the data."""
     noise = Int8Noise(x, y)
     if not noise.usable:
         tally.loose = True
         return None
-    winners = np.full(noise.count, -1, dtype=np.int64)
-    scores = np.full(noise.count, -np.inf)
+    winners, scores = guesses.copy(), np.full(noise.count, -np.inf)
     counts = np.zeros(2, dtype=np.int64)
     out = (address(winners), address(scores), address(counts))
     targets, heights = y.view(), h.view()

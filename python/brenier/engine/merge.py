@@ -12,10 +12,10 @@ Rows = tuple[np.ndarray, np.ndarray, np.ndarray]
 
 
 def merge_winners(parts: list[tuple[np.ndarray, np.ndarray]]) -> tuple[np.ndarray, np.ndarray]:
-    """Best (winners, scores) over ascending groups of targets: a later group must be strictly better."""
+    """Best (winners, scores) over groups of targets; the lower index where scores are equal."""
     winners, scores = parts[0]
     for other_winners, other_scores in parts[1:]:
-        better = other_scores > scores
+        better = (other_scores > scores) | ((other_scores == scores) & (other_winners < winners))
         winners = np.where(better, other_winners, winners)
         scores = np.where(better, other_scores, scores)
     return winners, scores

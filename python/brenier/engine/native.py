@@ -53,6 +53,7 @@ class Int8Body:
 INT8_BODIES = {  # which int8 bodies go with which float32 body, so that masking one masks the other
     "avx512": ("avx512vnni", "avx512vlvnni", "portable"),
     "avx2": ("avxvnni", "portable"),
+    "neon": ("portable",),
     "portable": ("portable",),
 }
 

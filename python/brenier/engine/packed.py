@@ -10,8 +10,9 @@ import numpy as np
 from torch import Tensor
 
 from brenier.engine import int8, threads
-from brenier.engine.filters import FilterChoice, Work, choose_filter, forced_filter
+from brenier.engine.filters import FilterChoice, Work, choose_filter, forced_filter, rotates
 from brenier.engine.native import Body, Int8Body, address, aligned, core, int8_bodies, view_rows
+from brenier.engine.rotation import spikiness
 from brenier.errors import EngineError
 
 ELEMENTS_PER_PACK = 1 << 23
@@ -47,6 +48,7 @@ class PackedTargets:
     measured: dict[tuple[str, str], float] = field(default_factory=dict)
     _floats: FloatTargets | None = None
     _integers: dict[str, int8.Int8Targets | None] = field(default_factory=dict)  # None: values out of range
+    _spiky: float | None = None
     _lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
 
     def floats(self) -> FloatTargets:
@@ -60,8 +62,14 @@ class PackedTargets:
         with self._lock:
             body = integer_body(self.body, name)
             if name not in self._integers and body is not None:
-                self._integers[name] = int8.pack_targets(self.source, body, self.body)
+                rotate = rotates(self._spikiness(body))
+                self._integers[name] = int8.pack_targets(self.source, body, self.body, rotate=rotate)
             return self._integers.get(name)
+
+    def _spikiness(self, body: Int8Body) -> float:
+        if self._spiky is None:
+            self._spiky = spikiness(self.source, int8.sample_mean(self.source), body.targets)
+        return self._spiky
 
     def work(self, rows: int, exact: str) -> Work:
         """What the choice of a filter depends on."""
@@ -70,7 +78,9 @@ class PackedTargets:
         runs = [name for name in runs if self._integers.get(name, "not tried") is not None]
         packed = (("fp32",) if self._floats else ()) + tuple(n for n, made in self._integers.items() if made)
         measured = tuple((name, share) for (name, how), share in self.measured.items() if how == exact)
-        return Work(rows, targets, depth, exact, tuple(runs), packed, measured)
+        found = integer_body(self.body, runs[0]) if runs else None
+        spiky = self._spikiness(found) if found else 0.0
+        return Work(rows, targets, depth, exact, tuple(runs), packed, measured, spiky)
 
     def ahead(self, rows: int, exact: str = "certified") -> str:
         """Packs for calls with that many rows of noise before the first of them; returns the filter's name."""

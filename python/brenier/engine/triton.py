@@ -1,4 +1,8 @@
-"""The Triton engine: an fp32 filter over fused tiles, and a float64 decision among its survivors."""
+"""The Triton engine: a filter over fused tiles in half precision, and a float64 decision among its survivors.
+
+Rows that the half-precision filter leaves with more than their lists hold (many ties, heights beyond float32) go
+through the float32 filter of kernels/assign.py, which needs no lists of fixed length.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +19,12 @@ import torch
 from torch import Tensor
 
 from brenier.engine import certified
+from brenier.engine.checks import require_finite
+from brenier.engine.filtered import Filtered
+from brenier.engine.gpu_filter import gpu_filter, halves_fit
+from brenier.engine.halves import HalfTargets, pack_targets
 from brenier.engine.reference import ReferenceEngine, concatenate
+from brenier.engine.triton_filter import TritonBackend
 from brenier.types import Candidates
 
 PAIRS_AT_ONCE = 1 << 20
@@ -33,11 +42,28 @@ def kernels() -> ModuleType:
 
 @dataclass(frozen=True)
 class ScaledTargets:
-    """Targets as the caller has them, with the scale and norm that the error bound needs."""
+    """Targets as the caller has them, with the scale and norm that the float32 bound needs."""
 
     values: Tensor  # (n, d)
     scale: float
     norm: float  # largest ‖y_i‖ · scale
+
+
+class TritonTargets:
+    """Targets as given; each filter's view of them is made when it is first wanted."""
+
+    def __init__(self, values: Tensor) -> None:
+        self.values = values
+
+    @cached_property
+    def scaled(self) -> ScaledTargets:
+        norm = float(certified.row_norms(self.values).max())
+        scale = certified.power_of_two(norm)
+        return ScaledTargets(self.values, scale, norm * scale)
+
+    @cached_property
+    def halves(self) -> HalfTargets:
+        return pack_targets(self.values)
 
 
 class TritonEngine:
@@ -47,6 +73,11 @@ class TritonEngine:
 
     def __init__(self) -> None:
         self.devices: tuple[str, ...] = ("cuda", "cpu") if interpreted() else ("cuda",)
+
+    @property
+    def screens(self) -> bool:
+        """Whether rows of noise that are not finite are found on the way."""
+        return gpu_filter() == "half"
 
     def why_unavailable(self) -> str | None:
         if importlib.util.find_spec("triton") is None:
@@ -63,31 +94,54 @@ class TritonEngine:
         where = "interpreted on the CPU" if interpreted() else torch.cuda.get_device_name()
         return f"triton {version}, {where}"
 
-    def prepare(self, y: Tensor) -> ScaledTargets:
-        if y.numel() == 0:
-            return ScaledTargets(y, 1.0, 0.0)
-        norm = float(certified.row_norms(y).max())
-        scale = certified.power_of_two(norm)
-        return ScaledTargets(y, scale, norm * scale)
+    def prepare(self, y: Tensor) -> TritonTargets:
+        targets = TritonTargets(y)
+        if y.numel() > 0 and halves_fit(len(y)):
+            with on_device(y):
+                targets.halves  # noqa: B018 - packed here, not in the first call
+        return targets
 
-    def assign(self, x: Tensor, y: ScaledTargets, h: Tensor) -> tuple[Tensor, Tensor]:
+    def filtered(self, x: Tensor, y: TritonTargets) -> bool:
+        return not trivial(x, y) and halves_fit(len(y.values))
+
+    def assign(self, x: Tensor, y: TritonTargets, h: Tensor) -> tuple[Tensor, Tensor]:
         """Winners int64 (N,) and their float64 scores (N,), as in engine/reference.py."""
+        if not self.filtered(x, y):
+            require_finite(x, "x")
         if trivial(x, y):
             return ReferenceEngine().assign(x, y.values, h)
         with on_device(x):
-            return Filter(x, y, h).assign()
+            if self.filtered(x, y):
+                return half(x, y, h).assign(lambda rows: Filter(rows, y.scaled, h).assign())
+            return Filter(x, y.scaled, h).assign()
 
-    def candidates(self, x: Tensor, y: ScaledTargets, h: Tensor, margin: float) -> Candidates:
+    def candidates(self, x: Tensor, y: TritonTargets, h: Tensor, margin: float) -> Candidates:
         """Targets with float64 score ≥ best − margin, ascending by index, as in engine/reference.py."""
+        if not self.filtered(x, y):
+            require_finite(x, "x")
         if trivial(x, y):
             return ReferenceEngine().candidates(x, y.values, h, margin)
         with on_device(x):
-            return Filter(x, y, h).candidates(margin)
+            if self.filtered(x, y):
+                return half(x, y, h).candidates(
+                    margin, lambda rows: Filter(rows, y.scaled, h).candidates(margin)
+                )
+            return Filter(x, y.scaled, h).candidates(margin)
 
 
-def trivial(x: Tensor, y: ScaledTargets) -> bool:
+def trivial(x: Tensor, y: TritonTargets) -> bool:
     """Nothing to multiply: no rows, no targets or no dimension."""
     return x.numel() == 0 or y.values.numel() == 0
+
+
+def half(x: Tensor, y: TritonTargets, h: Tensor) -> Filtered:
+    """The problem as the half-precision filter takes it."""
+    return Filtered(TritonBackend(capability(x)), x, y.halves, h.contiguous())
+
+
+def capability(tensor: Tensor) -> tuple[int, int]:
+    """Compute capability of the tensor's device; (0, 0) is the interpreter."""
+    return torch.cuda.get_device_capability(tensor.device) if tensor.is_cuda else (0, 0)
 
 
 def on_device(x: Tensor) -> contextlib.AbstractContextManager[Any]:
@@ -108,8 +162,7 @@ class Filter:
 
     @cached_property
     def config(self) -> Any:
-        capability = torch.cuda.get_device_capability(self.x.device) if self.x.is_cuda else (0, 0)
-        return kernels().configuration(len(self.x), len(self.y.values), self.x.shape[1], capability)
+        return kernels().configuration(len(self.x), len(self.y.values), self.x.shape[1], capability(self.x))
 
     def assign(self) -> tuple[Tensor, Tensor]:
         best, winners = self.best()

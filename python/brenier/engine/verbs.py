@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from brenier.engine import checks
+from brenier.engine import checks, ops
 from brenier.engine.registry import Engine, engine_for
 from brenier.errors import InputError
 from brenier.types import Array, Candidates
@@ -57,6 +57,7 @@ def assign(
     counts: Tensor | None = None,
     return_scores: bool = False,
     exact: str = "certified",
+    warm: Array | None = None,
     engine: str | None = None,
 ) -> Any:
     """The target with the largest score ⟨x_j, y_i⟩ + h_i for each row of noise.
@@ -71,21 +72,28 @@ def assign(
     return_scores : also return the winners' float64 scores (N,)
     exact : "certified" takes the fastest filter, which misses a winner with probability below 1e-12 per call,
         over a dither of our own; "strict" takes bounds that hold for certain (docs/numerics.md)
+    warm : (N,) guesses of the winners, -1 for none: those of the last call with these rows and other heights, say.
+        The answer is the same, sooner if the guesses are good
     engine : "reference", "cpu", "triton" or "cuda"; None chooses (see brenier.engines())
 
     Returns int64 winners (N,), and scores if asked; arrays where x is an array, else tensors.
     Raises InputError and EngineError.
     """
+    if (
+        torch.compiler.is_compiling()
+    ):  # one operator that torch.compile does not look into; guesses change no answer
+        return ops.traced_assign(x, y, h, counts, return_scores, exact, engine)
     noise, targets, h64 = operands(x, y, h, engine)
     if counts is not None:
         checks.wins_to_add_to(counts, len(targets), targets.device)
     if exact not in EXACT:
         raise InputError("exact", expected=" or ".join(map(repr, EXACT)), got=repr(exact))
-    # Only an engine that dithers has two ways of being exact; the others are strict always.
-    how = {"exact": exact} if getattr(targets.engine, "dithers", False) else {}
+    guesses = checks.last_winners(warm, len(noise), len(targets), targets.device)
+    # Only an engine that dithers has two ways of being exact, and gains by guesses; the others are strict always.
+    how = {"exact": exact, "warm": guesses} if getattr(targets.engine, "dithers", False) else {}
     winners, scores = targets.engine.assign(noise, targets.packed, h64, **how)
     if counts is not None:
-        counts += torch.bincount(winners[winners >= 0], minlength=len(targets))
+        add_wins(counts, winners)
     if not isinstance(x, Tensor):
         return (winners.numpy(), scores.numpy()) if return_scores else winners.numpy()
     return (winners, scores) if return_scores else winners
@@ -108,11 +116,17 @@ def candidates(
     return targets.engine.candidates(noise, targets.packed, h64, reach)
 
 
+def add_wins(counts: Tensor, winners: Tensor) -> None:
+    """counts[i] += the number of rows that i won, by integer additions: their order does not matter."""
+    if len(counts) > 0:
+        counts.scatter_add_(0, winners.clamp(min=0), (winners >= 0).to(counts.dtype))
+
+
 def operands(
     x: Array, y: Array | PreparedTargets, h: Array | None, engine: str | None
 ) -> tuple[Tensor, PreparedTargets, Tensor]:
     """The checked noise, the prepared targets and the heights in float64 of a call. Raises InputError."""
-    noise = checks.as_matrix(x, "x")
+    noise = checks.as_matrix(x, "x", finite=False)
     targets = y if isinstance(y, PreparedTargets) else prepare(y, engine=engine)
     if engine is not None and targets.engine.name != engine:
         raise InputError(
@@ -121,5 +135,7 @@ def operands(
             got=checks.shown(engine),
             remedy="leave engine=None, or prepare y for the other engine",
         )
+    if not getattr(targets.engine, "screens", False):  # the GPU engines meet NaN and Inf on their way
+        checks.require_finite(noise, "x")
     checks.same_depth(noise, targets)
     return noise, targets, checks.heights(h, len(targets), targets.device)

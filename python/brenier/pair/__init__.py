@@ -11,9 +11,19 @@ from typing import Any
 
 from brenier.pair.matrix import solve_assignment
 from brenier.pair.pairing import pair
+from brenier.pair.pool import PairedBatch, PairedPool
 from brenier.pair.result import Pairing, PairingStatus
+from brenier.pair.torchcfm import OTPlanSampler
 
-__all__ = ["Pairing", "PairingStatus", "pair", "solve_assignment"]
+__all__ = [
+    "OTPlanSampler",
+    "PairedBatch",
+    "PairedPool",
+    "Pairing",
+    "PairingStatus",
+    "pair",
+    "solve_assignment",
+]
 
 
 class _CallableModule(ModuleType):

@@ -33,6 +33,7 @@ class Pairing:
         optimal
     status : a PairingStatus
     seconds : wall time of the call
+    weight : of the conditions' distance in the cost, 0 without conditions
     """
 
     permutation: Any
@@ -41,6 +42,7 @@ class Pairing:
     gap: float
     status: PairingStatus
     seconds: float
+    weight: float = 0.0
 
 
 _new, _set = object.__new__, object.__setattr__
@@ -58,6 +60,7 @@ def optimal(permutation: Any, cost: float, cost_before: float, seconds: float) -
         "gap": 0.0,
         "status": OPTIMAL,
         "seconds": seconds,
+        "weight": 0.0,
     }
     _set(made, "__dict__", fields)
     return made

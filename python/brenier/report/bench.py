@@ -1,4 +1,4 @@
-"""A short table of speeds on this machine: assign against torch, pairing against scipy."""
+"""A short table of speeds on this machine: assign against torch, pairing against scipy; on a GPU, the GPU's table."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from tqdm import tqdm
 
 import brenier
 from brenier.engine.registry import engine_for
+from brenier.report import gpu_table
 from brenier.report.record import machine, new_record
 
 SHAPES = [(4096, 1797, 64), (4096, 10_000, 256), (1024, 10_000, 3072)]  # N, n, d
@@ -33,14 +34,47 @@ def measure(
 ) -> dict[str, Any]:
     """Median seconds of three runs for each shape, with the agreement of the answers; returns the record.
 
+    On a GPU: the shapes of docs/gpu.md against torch's products, by CUDA events (measure_gpu).
     Raises EngineError for an engine or a device that is not here.
     """
     name = engine_for(device, engine).name
+    if device == "cuda":
+        engines = (name,) if engine is not None else gpu_table.ENGINES
+        return measure_gpu(engines, quick=quick, seed=seed, progress=progress)
     shapes, batches = (SHAPES[:1], BATCHES[:1]) if quick else (SHAPES, BATCHES)
     rows = [assign_row(shape, device, name, seed) for shape in tqdm(shapes, "assign", disable=not progress)]
     pairs = [pair_row(shape, seed) for shape in tqdm(batches, "pair", disable=not progress)]
     settings = {"device": device, "engine": name, "quick": quick, "seed": seed, "repeats": REPEATS}
     return new_record("bench", settings) | {"machine": machine(), "assign": rows, "pair": pairs}
+
+
+def measure_gpu(
+    engines: tuple[str, ...],
+    *,
+    device: str = "cuda",
+    quick: bool = False,
+    seed: int = 0,
+    progress: bool = True,
+    compiled: bool = True,
+    save: Callable[[dict[str, Any]], None] | None = None,
+) -> dict[str, Any]:
+    """The GPU's table for these engines; quick leaves out all but d = 64 and 128. Returns the record.
+
+    save is given the record so far after every shape, for runs that may be cut short.
+    """
+    cases = [case for case in gpu_table.CASES if not quick or case.name == "subspace"]
+    gpu = torch.cuda.get_device_name() if device == "cuda" else device
+    peak = gpu_table.measured_peak(device)
+    settings = {"device": device, "engines": engines, "quick": quick, "seed": seed}
+    sold = gpu_table.datasheet_peak(gpu)
+    facts = {"gpu": gpu, "measured_peak_tflops": peak, "datasheet_peak_tflops": sold}
+    record = new_record("bench", settings) | {"machine": machine() | facts, "rows": [], "table": []}
+    for case in tqdm(cases, "assign", disable=not progress):
+        record["rows"] += gpu_table.case_rows(case, engines, device, seed, compiled)
+        record["table"] = gpu_table.lines(record["rows"], sold or peak)
+        if save is not None:
+            save(record)
+    return record
 
 
 def assign_row(shape: tuple[int, int, int], device: str, engine: str, seed: int) -> dict[str, Any]:
@@ -109,7 +143,12 @@ def median_seconds(run: Callable[[], Any], device: str) -> tuple[float, Any]:
 
 
 def as_text(record: dict[str, Any]) -> str:
-    """Both tables for a terminal."""
+    """The tables for a terminal."""
+    if "table" in record:
+        facts = record["machine"]
+        roof = f"{facts['gpu']}, an 8192³ bf16 product runs at {facts['measured_peak_tflops']:.0f} TFLOP/s"
+        table = tabulate(record["table"], headers="keys", floatfmt=".3g", missingval="")
+        return f"{roof}; ratio: our rate over theirs\n\n{table}"
     machine_words = f"{record['machine']['processor']}, {record['machine']['cores']} cores"
     head = f"engine {record['settings']['engine']}, {machine_words}"
     tables = [

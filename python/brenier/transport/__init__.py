@@ -1,5 +1,5 @@
 """The potential at work: training couplings."""
 
-from brenier.transport.coupling import Coupling, IndependentCoupling, PairedPool, PairSource
+from brenier.transport.coupling import Coupling, IndependentCoupling, PairSource, PooledCoupling
 
-__all__ = ["Coupling", "IndependentCoupling", "PairSource", "PairedPool"]
+__all__ = ["Coupling", "IndependentCoupling", "PairSource", "PooledCoupling"]

@@ -14,8 +14,9 @@ import torch
 from torch import Tensor
 
 from brenier.data import noise
+from brenier.data.order import Shuffle
 from brenier.errors import InputError
-from brenier.pair import pair
+from brenier.pair import PairedPool
 from brenier.types import Array
 
 
@@ -77,50 +78,25 @@ class IndependentCoupling(PairSource):
         return draw_noise(self.seed, first, self.batch, self.dim, "TRAIN"), self.order.take(first, self.batch)
 
 
-class PairedPool(PairSource):
-    """Pools of shuffled images and unit noises under one optimal assignment (AOT, arXiv 2403.05069).
+class PooledCoupling(PairSource):
+    """(noise, index) of a PairedPool: images in shuffled order, noise assigned to them pool by pool.
 
-    Within a pool the noise is re-ordered to minimise Σ‖y_i − ε_π(i)‖²; the order of the images is untouched,
-    and each pair is handed out once.
-
-    data : y, (n, d) float32
-    pool : pairs per assignment, a multiple of batch
-    labels : (n,) classes; noise is then assigned within each class of the pool
+    pairs : the pool, with a tensor (n, d) or a data set as source; its batch and seed count
     """
 
     kind = "aot"
 
-    def __init__(
-        self, data: Tensor, batch: int = 64, pool: int = 512, seed: int = 0, *, labels: Tensor | None = None
-    ) -> None:
-        super().__init__(batch, seed)
-        if positive(pool, "pool") % batch:
-            raise InputError("pool", expected=f"a multiple of batch = {batch}", got=repr(pool))
-        if labels is not None and labels.shape != (len(data),):
-            raise InputError("labels", expected=f"shape (n,) = ({len(data)},)", got=str(tuple(labels.shape)))
-        self.data, self.pool, self.labels = data, pool, labels
-        self.order = Shuffle(len(data), seed)
-        self._paired: tuple[int, Tensor, Tensor] | None = None
+    def __init__(self, pairs: PairedPool) -> None:
+        super().__init__(pairs.batch, pairs.seed)
+        self.pairs = pairs
 
     def state_dict(self) -> dict[str, Any]:
-        return super().state_dict() | {"pool": self.pool}
+        return super().state_dict() | {"pool": self.pairs.pool}
 
     def _draw(self, first: int) -> tuple[Tensor, Tensor]:
-        start = first - first % self.pool
-        if self._paired is None or self._paired[0] != start:
-            self._paired = (start, *self._pair(start))
-        rows = slice(first - start, first - start + self.batch)
-        return self._paired[1][rows], self._paired[2][rows]
-
-    def _pair(self, start: int) -> tuple[Tensor, Tensor]:
-        epsilon = draw_noise(self.seed, start, self.pool, self.data.shape[1], "POOL")
-        indices = self.order.take(start, self.pool)
-        began = time.perf_counter()
-        labels = None if self.labels is None else self.labels[indices.to(self.labels.device)]
-        images = self.data[indices.to(self.data.device)].cpu()
-        permutation = torch.as_tensor(pair(images, epsilon, labels=labels).permutation)
-        self.seconds += time.perf_counter() - began
-        return epsilon[permutation], indices
+        found = self.pairs.rows(first, self.batch)
+        self.seconds = self.pairs.seconds
+        return found.noise.flatten(1), found.index
 
 
 class Coupling(PairSource):
@@ -149,32 +125,6 @@ class Coupling(PairSource):
         if (indices < 0).any():
             raise InputError("potential", expected="a target for every noise", got="-1: no height is finite")
         return x, indices
-
-
-class Shuffle:
-    """An endless stream of the indices 0 to n − 1, each once per epoch, in an order given by the seed."""
-
-    def __init__(self, count: int, seed: int) -> None:
-        self.count, self.seed = positive(count, "images"), int(seed)
-        self._epoch: tuple[int, Tensor] | None = None
-
-    def take(self, first: int, rows: int) -> Tensor:
-        """Indices number first to first + rows − 1 of the stream, int64 (rows,)."""
-        pieces, last = [], first + rows
-        while first < last:
-            epoch, lo = divmod(first, self.count)
-            hi = min(self.count, lo + last - first)
-            pieces.append(self._permutation(epoch)[lo:hi])
-            first += hi - lo
-        return torch.cat(pieces)
-
-    def _permutation(self, epoch: int) -> Tensor:
-        if self._epoch is None or self._epoch[0] != epoch:
-            keys = noise.integers(
-                self.seed, epoch * self.count, self.count, 1 << 62, stream=noise.Stream.TRAIN
-            )
-            self._epoch = (epoch, torch.as_tensor(keys).argsort(stable=True))
-        return self._epoch[1]
 
 
 def draw_noise(seed: int, first: int, rows: int, dim: int, stream: str) -> Tensor:

@@ -1,0 +1,137 @@
+// Bidding on short lists, then an exact finish: from BIDS_FROM rows.
+//
+//   sample ─► load ─► centre ─► sift ⇄ bid (ε falls) ─► price ─► tighten ─► repair ─► search ─► certify
+//
+// Bid: D. P. Bertsekas' auction with ε-scaling, Annals of OR 14 (1988), one row at a time, on integers. Its prices
+// are duals of the real costs wherever it stops; from `price` on everything is float64 on the caller's scores, so that
+// the integers decide how fast the answer comes and not what it is. Prices only rise, from the first to the last.
+#pragma once
+#include "cpu/assignment/quantise.hpp"
+#include "cpu/assignment/tree.hpp"
+
+namespace brenier::assignment::BRENIER_ISA {
+
+constexpr double FIRST_STEP = 0.2, LAST_STEP = 1e-3, STEP_RATIO = 0.15;  // ε in standard deviations of the costs
+constexpr int64_t PATIENCE = 160;  // whole matrices read before paths take over
+constexpr int64_t SAMPLES = 24;   // rows, and columns of each, looked at for the scale
+constexpr int64_t WHOLE_ROWS_UP_TO = 384;  // no lists while bidding
+constexpr int BIDS_PER_STEP = 32;
+
+class Auction final : public Assignment {
+   public:
+    // Bids even where many columns of a row are equally good, if told to.
+    Auction(const Problem& problem, bool insist)
+        : problem_(problem),
+          n_(problem.size),
+          width_((n_ + INT_LANES - 1) / INT_LANES * INT_LANES),
+          insist_(insist),
+          whole_rows_(n_ <= WHOLE_ROWS_UP_TO),
+          arena_(bytes()) {
+        if (arena_.valid()) place();
+    }
+
+    Status step(int64_t budget) override {
+        if (!arena_.valid()) declined_ = true;
+        work_ = 0;
+        while (!declined_ && status_ == Status::running && work_ < budget) advance();
+        return status_;
+    }
+    Outcome write(int64_t* permutation, double* row_duals, double* column_duals) const override {
+        return outcome(
+            m_, problem_, lower_, 1.0, largest_, random_total(), excess_, false,
+            [this](int64_t i, int64_t j) { return cost_at(problem_, i, j); }, permutation, row_duals, column_duals);
+    }
+    bool declined() const { return declined_; }  // the problem is one for paths
+    bool stalled() const { return stalled_; }    // found out while bidding
+
+   private:
+    enum class Stage { sample, load, centre, sift, bid, price, tighten, repair, search, certify };
+
+    int64_t bytes() const;
+    void place();
+    void advance();
+    // scale and load
+    void sample();
+    template <class Score> bool sample_row(int64_t i);
+    void load();
+    template <class Score> void load_row(int64_t i);
+    void add_clamped(int64_t i, double clamped_sum);
+    void flush_sums();
+    void centre();
+    double sampled_variance() const;
+    // bidding, on integers
+    void sift();
+    void settle();
+    void bid();
+    void bid_once();
+    void next_epsilon();
+    void renew(int64_t i);
+    BidTwo look(int64_t i);
+    int32_t lowest(int64_t i);
+    bool good_enough() const;
+    // the finish, in float64
+    void price();
+    void fetch(int64_t i);
+    void remake(int64_t i);
+    void tighten();
+    BestTwo listed_two(int64_t i);
+    BestTwo whole_row_two(int64_t i);
+    BestTwo exact_look(int64_t i);
+    double exact_lowest(int64_t i);
+    double exact_bound(int64_t i) const { return double(lists_[i].bound) * unit_ + least_[i]; }
+    double own(int64_t i) const { return cost_at(problem_, i, m_.column_of[i]) + m_.price[m_.column_of[i]]; }
+    void raised(int64_t j) { price_[j] = int32_t(m_.price[j] / unit_) - (m_.price[j] < 0); }
+    void repair();
+    void search();
+    void start_tree();
+    void grow(int64_t i, double base);
+    void relax_list(int64_t i, double base);
+    void relax_all(int64_t i, double base);
+    void extend_tree();
+    void augment(int64_t column);
+    void certify();
+
+    double random_total() const { return sum_ / double(n_); }
+    void enter(Stage stage) {
+        stage_ = stage;
+        at_ = 0;
+    }
+    void read(int64_t elements) {
+        work_ += elements;
+        effort_ += elements;
+    }
+    void give_up(bool stalled) {
+        declined_ = true;
+        stalled_ = stalled;
+    }
+    bool impatient() const { return effort_ > PATIENCE * n_ * n_ + (int64_t(1) << 16); }
+
+    Problem problem_;
+    int64_t n_, width_;  // width: n rounded up to INT_LANES
+    bool insist_, whole_rows_;
+    Arena arena_;
+    Matching m_;  // its prices are not kept up while bidding
+    Tree tree_;
+    uint16_t* steps_;  // of costs above the row's least
+    int32_t* costs_;   // the same in 64ths, where whole rows are read
+    CandidateList* lists_;
+    double *exact_cost_, *least_, *lower_, *column_sum_, *sample_;
+    void* staged_;
+    float* sums_;
+    int32_t *price_, *values_, *own_;
+
+    Stage stage_ = Stage::sample;
+    Status status_ = Status::running;
+    bool declined_ = false, stalled_ = false;
+    int64_t work_ = 0, effort_ = 0, at_ = 0, waiting_ = 0;
+    double unit_ = 1, largest_ = 0, sum_ = 0, clamped_away_ = 0, excess_ = 0;
+    int64_t tied_ = 0, wanted_ = 0;
+    int32_t usual_spread_ = 0, epsilon_ = 0, last_epsilon_ = 0;
+    Repair repair_;
+};
+
+}  // namespace brenier::assignment::BRENIER_ISA
+
+#include "cpu/assignment/auction_load.hpp"
+#include "cpu/assignment/auction_bid.hpp"
+#include "cpu/assignment/auction_finish.hpp"

@@ -1,0 +1,235 @@
+"""Pools of data and noise under one optimal assignment, handed out in micro-batches while the next pool is paired."""
+
+from __future__ import annotations
+
+import time
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any, Literal, NamedTuple
+
+import torch
+from torch import Tensor
+
+from brenier.data import noise as noises
+from brenier.engine import checks
+from brenier.errors import InputError
+from brenier.pair.condition import SHARE
+from brenier.pair.pairing import pair
+from brenier.pair.ranks import check_scope, exchange, this_rank
+from brenier.pair.scores import class_groups, score_type, solve_classes
+from brenier.pair.streams import LoaderStream, Rows, open_stream
+from brenier.types import Array
+
+
+class PairedBatch(NamedTuple):
+    """A micro-batch of pairs: data[i] belongs to noise[i]."""
+
+    data: Tensor  # (b, ...) as the source gave it
+    noise: Tensor  # (b, ...) float32, on the CPU
+    index: Tensor  # type: ignore[assignment]  # (b,) int64, in the data set; with a loader, the row's number in its stream
+    labels: Any = None  # (b,), the classes given to the pool, else the source's second field, else None
+    more: tuple[Any, ...] = ()  # the source's fields after the second
+
+
+class PairedPool:
+    """Micro-batches of data with optimally assigned noise (AOT, arXiv 2403.05069), the next pool paired meanwhile.
+
+    Rows are drawn in shuffled order (a loader's rows in its own), `pool` at a time; the pool's noise, unit normal and
+    drawn by (seed, row number), is re-ordered to minimise Σ‖y_i − ε_π(i)‖². The order of the data stays, each pair is
+    handed out once, and pool number k depends on nothing but (seed, k): not on workers, threads or earlier pools.
+
+    source : tensor or array (n, ...), data set with items by index, or loader (an iterable over batches); items and
+        batches may be tuples, the data first
+    pool, batch : pairs per assignment, and per micro-batch, which divides it
+    labels : (n,) classes of the data set, or True for the source's second field: noise is then assigned within each
+        class of the pool. Without, all rows together (see brenier.pair)
+    condition : (n, ...) of the data set, or True for the source's second field: as in brenier.pair
+    gap : as in brenier.pair
+    seed : of noise and order
+    epochs : passes over the source, None for no end; the last pool is then as small as it comes
+    drop_last : leave out a last micro-batch smaller than `batch`
+    workers : threads that read the items of a data set
+    background : pair the next pool in a thread while this one is used up
+    scope : with torch.distributed initialised: "rank" gives rank r of W the pools r, r + W, ... of the
+        single-process run; "global" pairs each of those pools across the ranks, which exchange scores and hold
+        pool/W of its rows each. A loader is taken as the rank's own (with a DistributedSampler, say)
+    group : of torch.distributed; None is all ranks, with "global" through a gloo group of their own, so that the
+        background thread's exchange never meets the training's
+
+    Raises InputError; errors of the source come through.
+    """
+
+    def __init__(
+        self,
+        source: Any,
+        pool: int = 2048,
+        batch: int = 64,
+        *,
+        labels: Array | bool | None = None,
+        condition: Array | bool | None = None,
+        share: float = SHARE,
+        gap: float = 0.0,
+        seed: int = 0,
+        epochs: int | None = None,
+        drop_last: bool = True,
+        workers: int = 0,
+        background: bool = True,
+        scope: Literal["rank", "global"] = "rank",
+        group: Any = None,
+    ) -> None:
+        if not (isinstance(batch, int) and batch >= 1):
+            raise InputError("batch", expected="an integer ≥ 1", got=repr(batch))
+        self.ranks = this_rank(group, exchanging=scope == "global")
+        self.scope = check_scope(scope, pool, self.ranks, condition)
+        self.share_of_pool = pool // self.ranks.world if scope == "global" else pool
+        if not (isinstance(pool, int) and pool >= 1) or self.share_of_pool % batch:
+            expected = f"a multiple of batch = {batch}" + (" for every rank" if scope == "global" else "")
+            raise InputError("pool", expected=expected, got=repr(pool), remedy="pool=32 * batch, for example")
+        self.pool, self.batch, self.seed, self.position = pool, batch, int(seed), 0
+        self.labels, self.condition = (
+            _per_row(labels, "labels", source),
+            _per_row(condition, "condition", source),
+        )
+        self.share, self.gap, self.drop_last = share, checks.number(gap, "gap"), drop_last
+        self.stream = open_stream(source, self.seed, epochs, workers)
+        self._own_stream = isinstance(self.stream, LoaderStream)
+        self.seconds = 0.0  # spent on pairing, in the background or not
+        self.waited = 0.0  # spent by the caller on waiting for a pool
+        self._thread = ThreadPoolExecutor(1, "brenier-pool") if background else None
+        self._made: dict[int, Future[PairedBatch]] = {}
+
+    # ---- handing out
+
+    def __iter__(self) -> PairedPool:
+        return self
+
+    def __next__(self) -> PairedBatch:
+        """The next micro-batch; StopIteration after the last epoch."""
+        found = self.rows(self.position, self.batch)
+        short = len(found.index) < self.batch
+        if not len(found.index) or (short and self.drop_last):
+            raise StopIteration
+        self.position += len(found.index)
+        return found
+
+    def rows(self, first: int, count: int) -> PairedBatch:
+        """Pairs number first to first + count − 1 of this rank, all of one pool."""
+        number, lo = divmod(first, self.share_of_pool)
+        made = self._pool_number(number)
+        return PairedBatch(*(_cut(field, lo, lo + count) for field in made))
+
+    def state_dict(self) -> dict[str, Any]:
+        """All there is to resume from: plain numbers."""
+        return {
+            "kind": "pool",
+            "seed": self.seed,
+            "pool": self.pool,
+            "batch": self.batch,
+            "scope": self.scope,
+            "world": self.ranks.world,
+            "position": self.position,
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Continue where `state` was taken; raises InputError where it belongs to another pool."""
+        own = {name: value for name, value in self.state_dict().items() if name != "position"}
+        given = {name: state.get(name) for name in own}
+        if given != own:
+            raise InputError("state", expected=str(own), got=str(given), remedy="build it as it was")
+        self.position = int(state["position"])
+
+    # ---- one pool ahead
+
+    def _pool_number(self, number: int) -> PairedBatch:
+        began = time.perf_counter()
+        wanted = (number, number + 1) if self._thread else (number,)
+        for k in self._made.keys() - set(wanted):
+            self._made.pop(k).cancel()
+        for k in wanted:
+            if k not in self._made:
+                self._made[k] = self._start(k)
+        try:
+            return self._made[number].result()
+        except BaseException:
+            self._made = {}
+            raise
+        finally:
+            self.waited += time.perf_counter() - began
+
+    def _start(self, number: int) -> Future[PairedBatch]:
+        if self._thread:
+            return self._thread.submit(self._make, number)
+        made: Future[PairedBatch] = Future()
+        made.set_result(self._make(number))
+        return made
+
+    def _make(self, number: int) -> PairedBatch:
+        """This rank's part of its pool number `number`."""
+        rank, world = self.ranks.rank, self.ranks.world
+        together = self.scope == "global"
+        first = number * self.pool if together else (number * world + rank) * self.pool  # of the pool's noise
+        rows = self._read(number if self._own_stream else number if together else number * world + rank)
+        began = time.perf_counter()
+        noise = self._paired_noise(rows, first) if len(rows.index) else torch.empty(0)
+        self.seconds += time.perf_counter() - began
+        fields = rows.fields or (torch.empty(0),)
+        labels = self.labels[rows.index] if isinstance(self.labels, Tensor) else [*fields, None][1]
+        return PairedBatch(fields[0], noise, rows.index, labels, fields[2:])
+
+    def _read(self, pool_number: int) -> Rows:
+        """The rows of a pool that are this rank's."""
+        first, total = pool_number * self.pool, self.stream.total
+        if self.scope == "global" and not self._own_stream:
+            if total is not None and first + self.pool > total:
+                return Rows(
+                    torch.empty(0, dtype=torch.int64), ()
+                )  # what is left of the last epoch has no equal parts
+            return self.stream.take(first + self.ranks.rank * self.share_of_pool, self.share_of_pool)
+        first = pool_number * self.share_of_pool
+        count = self.share_of_pool if total is None else min(self.share_of_pool, max(0, total - first))
+        return self.stream.take(first, count)
+
+    # ---- pairing
+
+    def _paired_noise(self, rows: Rows, first: int) -> Tensor:
+        data = checks.as_tensor(rows.fields[0], "data")
+        flat = data.reshape(len(data), -1).cpu()
+        labels, condition = self._of_rows(rows, self.labels), self._of_rows(rows, self.condition)
+        parts = self.ranks.world if self.scope == "global" else 1
+        drawn = noises.normal(self.seed, first, parts * len(flat), flat.shape[1], stream=noises.Stream.POOL)
+        if parts == 1:
+            found = pair(flat, drawn, labels=labels, condition=condition, share=self.share, gap=self.gap)
+            return drawn[found.permutation].reshape(data.shape)
+        scores, classes = exchange(self.ranks, flat.to(score_type(flat, drawn)), drawn, labels)
+        order = solve_classes(scores, class_groups(classes, len(drawn)), len(drawn), self.gap)[0]
+        mine = torch.from_numpy(order)[self.ranks.rank * len(flat) :][: len(flat)]
+        return drawn[mine].reshape(data.shape)
+
+    def _of_rows(self, rows: Rows, wish: Array | bool | None) -> Tensor | None:
+        if wish is None or wish is False:
+            return None
+        if wish is not True:
+            return torch.as_tensor(wish)[rows.index]
+        if len(rows.fields) < 2:
+            expected = "a source whose items have a second field"
+            raise InputError("labels or condition = True", expected=expected, got="one field")
+        return torch.as_tensor(rows.fields[1])
+
+
+def _cut(field: Any, lo: int, hi: int) -> Any:
+    if isinstance(field, tuple):
+        return tuple(_cut(one, lo, hi) for one in field)
+    return None if field is None else field[lo:hi]
+
+
+def _per_row(value: Any, what: str, source: Any) -> Tensor | bool | None:
+    """One entry per item of the source, as a tensor."""
+    if value is None or isinstance(value, bool):
+        return value
+    if not hasattr(source, "__len__") or not hasattr(source, "__getitem__"):
+        remedy = "let the loader hand them out as the second field"
+        raise InputError(what, expected="True or None with a loader", got=type(value).__name__, remedy=remedy)
+    tensor = checks.as_tensor(value, what)
+    if tensor.ndim == 0 or len(tensor) != len(source):
+        expected = f"shape (n, ...) with n = {len(source)}"
+        raise InputError(what, expected=expected, got=f"shape {tuple(tensor.shape)}")
+    return tensor.cpu()
