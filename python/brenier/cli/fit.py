@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from brenier.cli.common import FILE, command, emit, note, reading
+from brenier.cli.sizes import Size
 
 NOT_CONVERGED = 3
 
@@ -16,6 +17,7 @@ NOT_CONVERGED = 3
     brenier fit latents.npy --out potential.safetensors
     brenier fit images.zip --sigma 0.14 --tol 0.02 --out potential.safetensors
     brenier fit latents.npy --checkpoint fit.checkpoint --resume --out potential.safetensors
+    brenier fit huge.npy --sigma 0.5 --max-memory 6GiB --checkpoint fit.checkpoint --resume --out p.safetensors
     brenier fit latents.safetensors --weights masses.npy --json --out potential.safetensors
 """)
 @click.argument("targets", type=FILE)
@@ -32,13 +34,19 @@ NOT_CONVERGED = 3
 )
 @click.option("--sigma", type=float, help="Fit onto noised latents y + sigma·ε at this level.")
 @click.option("--latent-seed", type=int, default=0, show_default=True, help="Of ε, with --sigma.")
+@click.option(
+    "--max-memory",
+    type=Size(),
+    help="Such as 6GiB; larger targets are streamed [default: half of this machine's].",
+)
 @click.option("--engine", help="reference, cpu, triton or cuda [default: chosen; see brenier doctor].")
 @click.option("--device", help="cpu or cuda [default: where the targets are].")
 @reading
 def fit(targets: Path, out: Path, as_json: bool, quiet: bool, **options: Any) -> None:
     """Fit the Brenier potential of standard normal noise onto TARGETS.
 
-    TARGETS is .npy, .safetensors, a folder of images or a .zip of them. A record of the run is written beside
+    TARGETS is .npy, .safetensors, a folder of images or a .zip of them. A file larger than memory is read in
+    tiles, and its potential is written without the targets (docs/scaling.md). A record of the run is written beside
     the potential (same name, .json). Exit code 3: written, but not converged.
     """
     from brenier.report.fitting import fit_file

@@ -2,12 +2,20 @@
 
 from brenier.data.atomic import replacing, require_writable
 from brenier.data.digits import Digits, load_digits
+from brenier.data.file_sources import BlockSource, ImageSource, raw_source
 from brenier.data.files import Loaded, load_array, save_array
 from brenier.data.latents import NoisedLatents
 from brenier.data.noise import Stream, integers, normal, unit_vectors
+from brenier.data.sources import ArraySource, CallableSource, FlippedSource, LatentSource, open_source
 
 __all__ = [
+    "ArraySource",
+    "BlockSource",
+    "CallableSource",
     "Digits",
+    "FlippedSource",
+    "ImageSource",
+    "LatentSource",
     "Loaded",
     "NoisedLatents",
     "Stream",
@@ -15,6 +23,8 @@ __all__ = [
     "load_array",
     "load_digits",
     "normal",
+    "open_source",
+    "raw_source",
     "replacing",
     "require_writable",
     "save_array",

@@ -77,7 +77,7 @@ def read_numbers(path: str | os.PathLike[str]) -> np.ndarray:
     try:
         array = np.lib.format.open_memmap(source, mode="r")
     except (ValueError, OSError, EOFError) as error:
-        raise _damaged(source, "a whole .npy file of numbers", error) from error
+        raise damaged(source, "a whole .npy file of numbers", error) from error
     if array.ndim != 1 or array.dtype.kind not in "fiu":
         raise FileError(
             str(source), expected="numbers of shape (n,)", got=f"{array.dtype} of shape {array.shape}"
@@ -127,7 +127,7 @@ def _read_npy(source: Path) -> Tensor:
         # Copy-on-write: torch wants writable memory, and the file stays as it is.
         array: np.ndarray = np.lib.format.open_memmap(source, mode="c")
     except (ValueError, OSError, EOFError) as error:
-        raise _damaged(source, "a whole .npy file of numbers", error) from error
+        raise damaged(source, "a whole .npy file of numbers", error) from error
     if array.dtype.kind not in "f" and array.dtype != np.uint8:
         raise _wrong_type(source, str(array.dtype))
     if array.dtype.newbyteorder("=") != array.dtype or array.dtype.itemsize > 8:
@@ -139,25 +139,25 @@ def _read_safetensors(source: Path, tensor: str | None) -> tuple[Tensor, str]:
     try:
         with safetensors.safe_open(source, framework="pt") as handle:
             names = list(handle.keys())
-            name = _pick(names, tensor, source)
+            name = pick(names, tensor, source)
             array = handle.get_tensor(name)
     except (safetensors.SafetensorError, OSError) as error:
         if isinstance(error, FileError):
             raise
-        raise _damaged(source, "a whole .safetensors file", error) from error
+        raise damaged(source, "a whole .safetensors file", error) from error
     if not array.is_floating_point() and array.dtype != torch.uint8:
         raise _wrong_type(source, str(array.dtype).removeprefix("torch."))
     return array, f"tensor {name!r} of {len(names)}"
 
 
-def _pick(names: list[str], wanted: str | None, source: Path) -> str:
+def pick(names: list[str], wanted: str | None, source: Path) -> str:
     if wanted in names or (wanted is None and names):
         return wanted or names[0]
     known = ", ".join(names[:8]) or "none at all"
     raise FileError(f"{source}: tensor", expected=f"a name among {known}", got=repr(wanted))
 
 
-def _damaged(source: Path, expected: str, error: Exception) -> FileError:
+def damaged(source: Path, expected: str, error: Exception) -> FileError:
     return FileError(
         str(source), expected=expected, got=str(error), remedy="copy or write it again, it may be cut off"
     )

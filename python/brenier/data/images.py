@@ -35,10 +35,7 @@ class ImageFile:
 
 def load_folder(folder: Path) -> tuple[Tensor, str]:
     """Images (n, channels, height, width) uint8 of a folder and its subfolders, sorted by name."""
-    paths = sorted(
-        p for p in folder.rglob("*") if _is_image(p.relative_to(folder).as_posix()) and p.is_file()
-    )
-    images = [ImageFile(str(p), p.read_bytes) for p in paths]
+    images = folder_images(folder)
     return _stack(images, str(folder)), f"{len(images)} images sorted by name"
 
 
@@ -46,13 +43,24 @@ def load_zip(archive: Path) -> tuple[Tensor, str]:
     """Images (n, channels, height, width) uint8 of a zip, sorted by name; nothing is extracted."""
     try:
         with zipfile.ZipFile(archive) as handle:
-            members = sorted(
-                (m for m in handle.infolist() if _is_image(m.filename)), key=lambda m: m.filename
-            )
-            images = [ImageFile(f"{archive}:{m.filename}", _member(handle, m, archive)) for m in members]
+            images = zip_images(handle, archive)
             return _stack(images, str(archive)), f"{len(images)} images sorted by name"
     except (zipfile.BadZipFile, NotImplementedError, EOFError) as error:
         raise FileError(str(archive), expected="a whole zip archive", got=str(error)) from error
+
+
+def folder_images(folder: Path) -> list[ImageFile]:
+    """The images of a folder and its subfolders, sorted by name; none is decoded."""
+    paths = sorted(
+        p for p in folder.rglob("*") if _is_image(p.relative_to(folder).as_posix()) and p.is_file()
+    )
+    return [ImageFile(str(p), p.read_bytes) for p in paths]
+
+
+def zip_images(handle: zipfile.ZipFile, archive: Path) -> list[ImageFile]:
+    """The images of an open zip, sorted by name; none is decoded."""
+    members = sorted((m for m in handle.infolist() if _is_image(m.filename)), key=lambda m: m.filename)
+    return [ImageFile(f"{archive}:{m.filename}", _member(handle, m, archive)) for m in members]
 
 
 def _is_image(name: str) -> bool:
@@ -76,26 +84,37 @@ def _member(handle: zipfile.ZipFile, member: zipfile.ZipInfo, archive: Path) -> 
 
 
 def _stack(images: Sequence[ImageFile], where: str) -> Tensor:
-    if not images:
-        raise FileError(where, expected="at least one PNG or JPEG image", got="none")
-    first = _decode(images[0])
+    require_images(images, where)
+    first = decode(images[0])
     shape = (len(images), *first.shape)
     _require_memory(shape, where)
     stacked = np.empty(shape, dtype=np.uint8)
     for row, image in enumerate(images):
-        pixels = first if row == 0 else _decode(image)
-        if pixels.shape != first.shape:
-            raise FileError(
-                image.name,
-                expected=f"the shape of {images[0].name}, {_shape(first)}",
-                got=_shape(pixels),
-                remedy="resize all images to one size and colour mode",
-            )
+        pixels = first if row == 0 else decode(image)
+        require_same_shape(image, pixels, images[0], first.shape)
         stacked[row] = pixels
     return torch.from_numpy(stacked)
 
 
-def _decode(image: ImageFile) -> np.ndarray:
+def require_images(images: Sequence[ImageFile], where: str) -> None:
+    if not images:
+        raise FileError(where, expected="at least one PNG or JPEG image", got="none")
+
+
+def require_same_shape(
+    image: ImageFile, pixels: np.ndarray, first: ImageFile, shape: tuple[int, ...]
+) -> None:
+    """Refuse an image of another shape (channels, height, width) than the first."""
+    if pixels.shape != shape:
+        raise FileError(
+            image.name,
+            expected=f"the shape of {first.name}, {_shape(shape)}",
+            got=_shape(pixels.shape),
+            remedy="resize all images to one size and colour mode",
+        )
+
+
+def decode(image: ImageFile) -> np.ndarray:
     """Pixels (channels, height, width) uint8, as stored: no rotation, no colour management."""
     pillow = require_package("PIL.Image", "report")
     try:
@@ -135,6 +154,6 @@ def _require_memory(shape: tuple[int, ...], where: str) -> None:
         )
 
 
-def _shape(pixels: np.ndarray) -> str:
-    channels, height, width = pixels.shape
+def _shape(shape: tuple[int, ...]) -> str:
+    channels, height, width = shape
     return f"{width} x {height} with {channels} channel" + ("s" if channels > 1 else "")

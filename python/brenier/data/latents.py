@@ -5,10 +5,12 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from brenier.data import noise
+from brenier.data.sources import LatentSource, delivered, require_range
 from brenier.engine.checks import as_tensor, require_finite
 from brenier.errors import InputError
 from brenier.types import Array
@@ -19,7 +21,8 @@ READABLE = (torch.uint8, torch.float16, torch.bfloat16, torch.float32)
 class NoisedLatents:
     """The latents x_M[i] = a·y_i + b·ε(seed, i) of a data set at one noise level, never stored.
 
-    images : y, (n, d) or (n, ...) to be flattened; float32, float16, bfloat16, or uint8 read as y/127.5 − 1
+    images : y, (n, d) or (n, ...) to be flattened; float32, float16, bfloat16, or uint8 read as y/127.5 − 1;
+        or a LatentSource, read when asked for (FlippedSource doubles the targets by their mirror images)
     sigma : b ≥ 0, the noise level (σ_M for VE and EDM models, √(1−ᾱ_M) for VP)
     scale : a, the signal level (1 for VE and EDM, √ᾱ_M for VP)
     seed : of ε; ε(seed, i) is noise number i of the LATENT stream, whatever the range it is read in
@@ -29,7 +32,16 @@ class NoisedLatents:
 
     dtype = torch.float32
 
-    def __init__(self, images: Array, *, sigma: float, seed: int = 0, scale: float = 1.0) -> None:
+    def __init__(
+        self, images: Array | LatentSource, *, sigma: float, seed: int = 0, scale: float = 1.0
+    ) -> None:
+        self.scale = number(scale, "scale", lowest=-math.inf)
+        self.sigma = number(sigma, "sigma", lowest=0.0)
+        self.seed = int(seed)
+        if not isinstance(images, Tensor | np.ndarray) and isinstance(images, LatentSource):
+            self._images: Tensor | LatentSource = images
+            self.shape = images.shape
+            return
         tensor = as_tensor(images, "images")
         if tensor.ndim < 2 or tensor.dtype not in READABLE:
             raise InputError(
@@ -40,19 +52,15 @@ class NoisedLatents:
         if tensor.is_floating_point():
             require_finite(tensor, "images")
         self._images = tensor
-        self.scale = number(scale, "scale", lowest=-math.inf)
-        self.sigma = number(sigma, "sigma", lowest=0.0)
-        self.seed = int(seed)
         self.shape = (len(tensor), math.prod(tensor.shape[1:]))
 
     def __len__(self) -> int:
         return self.shape[0]
 
-    def read(self, lo: int, hi: int) -> Tensor:
-        """Latents lo to hi − 1, float32 (hi − lo, d); the same bits for any division into ranges."""
-        if not 0 <= lo <= hi <= len(self):
-            raise InputError("range", expected=f"0 ≤ lo ≤ hi ≤ {len(self)}", got=f"{lo}, {hi}")
-        return self._mix(self._clean(slice(lo, hi)), self._noise(self.seed, lo, hi - lo))
+    def read(self, lo: int, hi: int, out: Tensor | None = None) -> Tensor:
+        """Latents lo to hi − 1, float32 (hi − lo, d), in out if given; the same bits for any division."""
+        require_range(lo, hi, len(self))
+        return delivered(self._mix(self._clean(slice(lo, hi)), self._noise(self.seed, lo, hi - lo)), out)
 
     def take(self, indices: Array, *, seeds: Sequence[int] | Tensor | None = None) -> Tensor:
         """The latents at int64 indices (N,), in that order, repeats allowed: float32 (N, d).
@@ -86,9 +94,11 @@ class NoisedLatents:
                 got=f"{int(rows.min())} to {int(rows.max())}",
                 remedy="-1 marks noise that no target wins: drop such rows first",
             )
-        return rows.to(self._images.device)
+        return rows.to(self._images.device) if isinstance(self._images, Tensor) else rows
 
     def _clean(self, rows: slice | Tensor) -> Tensor:
+        if not isinstance(self._images, Tensor):
+            return read_rows(self._images, rows)
         images = self._images[rows].flatten(1)
         return images.float() / 127.5 - 1 if images.dtype == torch.uint8 else images.float()
 
@@ -97,7 +107,15 @@ class NoisedLatents:
 
     def _mix(self, images: Tensor, epsilon: Tensor) -> Tensor:
         # two products, then a sum: a fused multiply-add would round differently on other paths
-        return images * self.scale + epsilon.to(images.device) * self.sigma
+        return (images * self.scale).add_(epsilon.to(images.device).mul_(self.sigma))
+
+
+def read_rows(source: LatentSource, rows: slice | Tensor) -> Tensor:
+    """A range, or single rows in the order given, float32."""
+    if isinstance(rows, slice):
+        return source.read(rows.start, rows.stop)
+    pieces = [source.read(lo, hi) for _, lo, hi in runs([0] * len(rows), rows.tolist())]
+    return torch.cat(pieces) if pieces else torch.empty(0, source.shape[1])
 
 
 def runs(seeds: list[int], rows: list[int]) -> list[tuple[int, int, int]]:

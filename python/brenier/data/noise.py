@@ -28,6 +28,8 @@ class Stream(IntEnum):
     SAMPLE = 6
     POOL = 7
     PROBE = 8
+    CHECK_SUBSPACE = 9
+    CHECK_DIRECTION = 10
 
 
 def normal(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 import torch
 from torch import Tensor
@@ -15,34 +17,52 @@ OPERATIONS_PER_CALL = 2e9
 ELEMENTS_PER_CALL = 1 << 22
 
 
-def project(y: Array, z: Array) -> Tensor:
+@dataclass(frozen=True)
+class Directions:
+    """Directions packed once for many projections."""
+
+    panels: np.ndarray
+    shape: tuple[int, int]  # (m, d)
+    body: Body
+
+
+def prepare_directions(z: Array) -> Directions:
+    """Pack z, (m, d) on the CPU, for ``project``; raises InputError."""
+    directions = checks.as_matrix(z, "z")
+    if directions.device.type != "cpu":
+        raise InputError("z", expected="a CPU matrix", got=str(directions.device))
+    body = choose_body()
+    return Directions(pack_directions(directions, body), (len(directions), directions.shape[1]), body)
+
+
+def project(y: Array, z: Array | Directions) -> Tensor:
     """P = y zᵀ in float32: each output is one chain of fused multiply-adds over ascending depth.
 
     y : (n, d) float32, bfloat16 or float16, any strides
-    z : (m, d) likewise
+    z : (m, d) likewise, or prepared
 
     Returns float32 (n, m), the same bits for any thread count, chunking and instruction set (the portable
     body is slow here: it fuses in software on most processors). Raises InputError.
     """
-    rows, directions = checks.as_matrix(y, "y"), checks.as_matrix(z, "z")
-    if rows.shape[1] != directions.shape[1] or rows.device.type != "cpu" or directions.device.type != "cpu":
+    rows = checks.as_matrix(y, "y")
+    prepared = z if isinstance(z, Directions) else prepare_directions(z)
+    directions, body = prepared.shape[0], prepared.body
+    if rows.shape[1] != prepared.shape[1] or rows.device.type != "cpu":
         raise InputError(
             "y and z",
             expected="CPU matrices of the same dimension d",
-            got=f"{tuple(rows.shape)} on {rows.device} and {tuple(directions.shape)} on {directions.device}",
+            got=f"{tuple(rows.shape)} on {rows.device} and {prepared.shape}",
         )
-    body = choose_body()
-    panels = pack_directions(directions, body)
-    out = np.empty((len(rows), len(directions)), dtype=np.float32)
+    out = np.empty((len(rows), directions), dtype=np.float32)
 
     def work(piece: tuple[int, int]) -> None:
         lo, hi = piece
         block = with_contiguous_rows(rows[lo:hi])
         view = view_rows(block, rows.shape[1])
-        core().project(body.index, view, hi - lo, address(panels), len(directions), address(out[lo:]))
+        core().project(body.index, view, hi - lo, address(prepared.panels), directions, address(out[lo:]))
 
     if out.size > 0:
-        threads.run(work, pieces(len(rows), len(directions), rows.shape[1], body))
+        threads.run(work, pieces(len(rows), directions, rows.shape[1], body))
     return torch.from_numpy(out)
 
 

@@ -12,12 +12,13 @@ import torch
 from torch import Tensor
 
 import brenier
-from brenier.data import NoisedLatents, load_array, require_writable, save_array
+from brenier.data import LatentSource, NoisedLatents, load_array, open_source, require_writable, save_array
 from brenier.data.atomic import replacing
 from brenier.data.files import output_path, read_numbers
 from brenier.data.noise import Stream, normal
-from brenier.errors import FileError, NotConvergedWarning
+from brenier.errors import BrenierError, FileError, NotConvergedWarning
 from brenier.report.record import new_record, plain, write_record
+from brenier.solve.memory import must_stream
 
 Say = Callable[[str], None]
 
@@ -34,6 +35,7 @@ def fit_file(
     latent_seed: int = 0,
     engine: str | None = None,
     device: str | None = None,
+    max_memory: int | None = None,
     checkpoint: Path | None = None,
     resume: bool = False,
     value_range: str | None = None,
@@ -49,12 +51,13 @@ def fit_file(
     """
     settings = {k: v for k, v in locals().items() if k not in ("progress", "say")}
     beside = require_outputs(out, (".safetensors",))
-    loaded = load_array(targets, value_range=value_range, layout=layout, tensor=tensor)
-    say(f"{targets}: {describe(loaded.array)}; {loaded.note}")
+    rows, note = read_or_stream(targets, max_memory, value_range=value_range, layout=layout, tensor=tensor)
+    say(f"{targets}: {describe(rows)}; {note}")
     masses = None if weights is None else read_numbers(weights)
-    source = loaded.array
+    source = rows
     if sigma is not None:
-        source = NoisedLatents(loaded.array, sigma=sigma, seed=latent_seed).materialise()
+        latents = NoisedLatents(rows, sigma=sigma, seed=latent_seed)
+        source = latents.materialise() if isinstance(rows, Tensor) else latents
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", NotConvergedWarning)  # the caller says it, with an exit code
         result = brenier.fit(
@@ -65,15 +68,29 @@ def fit_file(
             seed=seed,
             engine=engine,
             device=device,
+            max_memory=max_memory,
             checkpoint=checkpoint,
             resume=resume,
             progress=progress,
         )
     result.potential.save(out)
-    record = new_record("fit", settings) | fit_numbers(result) | {"targets": describe(loaded.array)}
-    record |= {"value_range": loaded.note, "potential": str(out)}
+    record = new_record("fit", settings) | fit_numbers(result) | {"targets": describe(rows)}
+    record |= {"value_range": note, "potential": str(out)}
     write_record(beside, record)
     return record
+
+
+def read_or_stream(path: Path, max_memory: int | None, **reading: Any) -> tuple[Tensor | LatentSource, str]:
+    """The rows in memory, or a source where their fit would not fit there, and how the values were read."""
+    if reading["value_range"] != "uint8":
+        try:
+            source = open_source(path, **reading)
+        except BrenierError:  # load_array says what is wrong with it, or reads it whole
+            source = None
+        if source is not None and must_stream((source.shape[0], source.shape[1]), max_memory):
+            return source, f"streamed; {getattr(source, 'note', 'as the source gives them')}"
+    loaded = load_array(path, **reading)
+    return loaded.array, loaded.note
 
 
 def fit_numbers(result: Any) -> dict[str, Any]:
@@ -154,5 +171,5 @@ def require_outputs(out: Path, suffixes: tuple[str, ...]) -> Path:
     return require_writable(out.with_suffix(".json"))
 
 
-def describe(rows: Tensor) -> str:
+def describe(rows: Tensor | LatentSource) -> str:
     return f"{len(rows):,} rows of {rows.shape[1]:,} numbers, {str(rows.dtype).removeprefix('torch.')}"

@@ -2,7 +2,20 @@
 
 from brenier.solve.check import Check, chi_square
 from brenier.solve.fitting import fit
+from brenier.solve.labelled import LabelledFitResult, LabelledPotential
 from brenier.solve.potential import Potential
 from brenier.solve.result import FitResult, Record, Status
+from brenier.solve.streamed_potential import StreamedPotential
 
-__all__ = ["Check", "FitResult", "Potential", "Record", "Status", "chi_square", "fit"]
+__all__ = [
+    "Check",
+    "FitResult",
+    "LabelledFitResult",
+    "LabelledPotential",
+    "Potential",
+    "Record",
+    "Status",
+    "StreamedPotential",
+    "chi_square",
+    "fit",
+]

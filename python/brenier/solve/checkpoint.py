@@ -22,6 +22,7 @@ from brenier.solve.check import Check
 from brenier.solve.potential_file import digest_of, fingerprint, read_tensors
 from brenier.solve.result import Record
 from brenier.solve.state import Monitor, State
+from brenier.solve.streamed import StreamedTargets
 
 if TYPE_CHECKING:
     from brenier.solve.solver import Run
@@ -34,8 +35,11 @@ SECONDS = 60.0  # between two checkpoints
 def identity(run: Run) -> dict[str, Any]:
     """What must agree between a checkpoint and the run that resumes it."""
     masses = fingerprint(torch.from_numpy(run.problem.masses)[:, None])
+    targets = run.problem.targets
+    wide = {"widest subspace (max_memory)": targets.widest} if isinstance(targets, StreamedTargets) else {}
     return {
-        "targets": fingerprint(run.problem.targets)[:32],
+        **wide,
+        "targets": run.problem.fingerprint()[:32],
         "masses": masses[:32],
         "seed": run.settings.seed,
         "tol": run.settings.tol,

@@ -8,31 +8,42 @@ import sys
 from collections.abc import Callable
 from numbers import Integral, Real
 from pathlib import Path
+from typing import Any, overload
 
+import numpy as np
 import torch
 from tqdm import tqdm
 
 from brenier.data.atomic import require_writable
 from brenier.data.files import load_array
-from brenier.data.latents import NoisedLatents
+from brenier.data.sources import LatentSource, open_source
 from brenier.engine import checks
 from brenier.engine.registry import available, engine_for
-from brenier.errors import EngineError, InputError
+from brenier.errors import BrenierError, EngineError, InputError
 from brenier.solve import solver
 from brenier.solve.checkpoint import restore
-from brenier.solve.memory import require_memory
+from brenier.solve.first_pass import streamed_problem
+from brenier.solve.labelled import LabelledFitResult, fit_classes
+from brenier.solve.memory import must_stream, require_memory, require_stream_memory
 from brenier.solve.potential import Potential
 from brenier.solve.problem import ACCEPTED, Problem, build_problem
 from brenier.solve.result import FitResult, Record, Status
+from brenier.solve.streamed import StreamedTargets
+from brenier.solve.streamed_potential import StreamedPotential
 from brenier.types import Array
 
 SMALLEST_TOL = 1e-9
 
 
-def fit(
-    targets: Array | str | os.PathLike[str] | NoisedLatents,
+@overload
+def fit(targets: Any, *, labels: None = None, **options: Any) -> FitResult: ...
+@overload
+def fit(targets: Any, *, labels: Array, **options: Any) -> LabelledFitResult: ...
+def fit(  # type: ignore[misc]  # the overloads name only what they differ in
+    targets: Array | str | os.PathLike[str] | LatentSource,
     *,
     weights: Array | None = None,
+    labels: Array | None = None,
     noise: str = "normal",
     tol: float = 0.05,
     max_samples: int | None = None,
@@ -44,7 +55,7 @@ def fit(
     resume: bool = False,
     progress: bool = True,
     callback: Callable[[Record], None] | None = None,
-) -> FitResult:
+) -> FitResult | LabelledFitResult:
     """Fit the Brenier potential that sends standard normal noise onto the targets.
 
     Minimises E(h) = E_x[max_i ⟨x, y_i⟩ + h_i] − ⟨ν, h⟩, whose gradient is w(h) − ν, by stochastic steps on
@@ -52,9 +63,14 @@ def fit(
     standard errors.
 
     targets : (n, d) float tensor or array (float64 is rounded to float32 after centring), n, d ≥ 1;
-        NoisedLatents; or a file that brenier.data.load_array reads (.npy, .safetensors, images)
+        a LatentSource such as NoisedLatents; or a file that brenier.data.open_source or load_array reads.
+        A source or file whose fit would need more than max_memory (None: half of the machine's memory) is
+        streamed: read tile by tile, in subspaces only, its equal targets not merged (docs/scaling.md)
     weights : (n,) masses ≥ 0, normalised to sum 1; None for equal masses. A target of mass 0 never wins.
         Equal targets share one cell and the sum of their masses; the lowest index wins it.
+    labels : (n,) integers for targets in memory: one potential for each label, fitted on its own targets alone
+        (max_samples, max_memory and callback then hold for each; checkpoints get .label and the label behind
+        their name). Returns a LabelledFitResult, whose potential takes labels beside the noise
     noise : "normal", the only source so far
     tol : bound on χ²; √tol bounds the root-mean-square relative error of the cell masses; 0.05 by default
     max_samples : bound on fitting samples, None for max(10 n/tol, 4 million); checks use their own. No step
@@ -62,7 +78,8 @@ def fit(
     seed : same seed, same version → same heights, bit for bit, whatever the number of threads
     engine : "cpu" or "reference", None for the faster; the fit itself runs on the CPU so far
     device : where the potential's targets and heights go, None to leave them where the targets are
-    max_memory : bytes the fit may use beyond the targets given; refused before the work starts if too little
+    max_memory : bytes the fit may use (beyond the targets, where those are given in memory); refused before
+        the work starts if too little
     checkpoint : a file for the state of the fit, written every minute, at Ctrl-C and at the end
     resume : continue from that file if it exists; the heights end with the bits of an unbroken fit
     progress : show a progress bar
@@ -76,14 +93,20 @@ def fit(
     require_options(noise, tol, max_samples, seed)
     if callback is not None and not callable(callback):
         raise InputError("callback", expected="a function of a Record", got=repr(callback))
-    matrix = matrix_of(targets)
-    matrix = moved(matrix, device)
+    source = streamed_source(targets, max_memory, device)
+    if labels is not None:
+        options = {"noise": noise, "tol": tol, "max_samples": max_samples, "seed": seed, "engine": engine}
+        options |= {"max_memory": max_memory, "resume": resume, "progress": progress, "callback": callback}
+        return fit_classes(
+            fit, labelled_matrix(targets, source, device), labels, weights, checkpoint, **options
+        )
+    matrix = torch.empty(0) if source is not None else moved(matrix_of(targets), device)
     require_cpu_engine(engine)
     file = checkpoint_file(checkpoint, resume)
-    plan = require_memory(matrix, max_memory)
-    if progress:
-        tqdm.write(f"memory: at most {plan}", file=sys.stderr)
-    problem = build_problem(matrix, weights)
+    if source is None:
+        problem = resident_problem(matrix, weights, max_memory, progress)
+    else:
+        problem = problem_over(source, weights, max_memory, progress)
     budget = int(max_samples or solver.default_max_samples(problem.size, tol))
     settings = solver.Settings(float(tol), budget, int(seed), engine, progress, callback, file)
     run = solver.begin(problem, settings)
@@ -92,10 +115,59 @@ def fit(
     return finished(run, solver.solve(run), matrix)
 
 
-def matrix_of(targets: Array | str | os.PathLike[str] | NoisedLatents) -> torch.Tensor:
+def streamed_source(targets: object, max_memory: int | None, device: object) -> LatentSource | None:
+    """The source, where targets must be streamed; None where they are to be in memory."""
+    if isinstance(targets, torch.Tensor | np.ndarray) or not isinstance(
+        targets, LatentSource | str | os.PathLike
+    ):
+        return None
+    try:
+        source = open_source(targets)
+    except BrenierError:  # load_array says what is wrong with it, or reads it whole
+        return None
+    if not must_stream(source.shape, max_memory):
+        return None
+    if device is not None and torch.device(str(device)).type != "cpu":
+        raise InputError("device", expected="cpu or None, for these targets are streamed", got=str(device))
+    return source
+
+
+def labelled_matrix(targets: Any, source: LatentSource | None, device: Any) -> torch.Tensor:
+    """The targets in memory; raises InputError for those that must be streamed."""
+    if source is not None:
+        raise InputError(
+            "labels",
+            expected="targets that fit in memory",
+            got=f"a source of shape {tuple(source.shape)}",
+            remedy="fit the classes one by one, each from a source of its own",
+        )
+    return moved(matrix_of(targets), device)
+
+
+def resident_problem(
+    matrix: torch.Tensor, weights: object, max_memory: int | None, progress: bool
+) -> Problem:
+    """The problem of targets in memory, once the plan is known to fit and is printed."""
+    say_plan(require_memory(matrix, max_memory), progress)
+    return build_problem(matrix, weights)
+
+
+def problem_over(source: LatentSource, weights: object, max_memory: int | None, progress: bool) -> Problem:
+    """The problem of streamed targets, once the plan is known to fit and is printed."""
+    plan = require_stream_memory((source.shape[0], source.shape[1]), max_memory)
+    say_plan(plan, progress)
+    return streamed_problem(source, weights, plan.columns)
+
+
+def say_plan(plan: object, progress: bool) -> None:
+    if progress:
+        tqdm.write(f"memory: at most {plan}", file=sys.stderr)
+
+
+def matrix_of(targets: Array | str | os.PathLike[str] | LatentSource) -> torch.Tensor:
     """The targets as a matrix in memory."""
-    if isinstance(targets, NoisedLatents):
-        return targets.materialise()
+    if not isinstance(targets, torch.Tensor | np.ndarray) and isinstance(targets, LatentSource):
+        return checks.as_matrix(targets.read(0, len(targets)), "targets", dtypes=ACCEPTED)
     matrix = load_array(targets).array if isinstance(targets, str | os.PathLike) else targets
     return checks.as_matrix(matrix, "targets", dtypes=ACCEPTED)
 
@@ -171,12 +243,17 @@ def finished(run: solver.Run, status: Status, matrix: torch.Tensor) -> FitResult
 
 
 def potential_of(run: solver.Run, problem: Problem, matrix: torch.Tensor, error: float) -> Potential:
+    info = {"error": error, "tol": run.settings.tol, "seed": run.settings.seed, "samples": run.state.samples}
+    centre, engine = torch.from_numpy(problem.centre), run.settings.engine
+    if isinstance(problem.targets, StreamedTargets):
+        vectors = torch.tensor(run.state.average), centre, torch.from_numpy(problem.masses)
+        potential: Potential = StreamedPotential.over(problem.targets, *vectors, info=info, engine=engine)
+        return potential
     heights = problem.expand(run.state.average).to(matrix.device)
     owner = torch.zeros(len(matrix), dtype=torch.float64)
     first = first_members(problem)
     owner[first] = torch.from_numpy(problem.masses)
-    info = {"error": error, "tol": run.settings.tol, "seed": run.settings.seed, "samples": run.state.samples}
-    return Potential(matrix, heights, torch.from_numpy(problem.centre), owner, info, run.settings.engine)
+    return Potential(matrix, heights, centre, owner, info, engine)
 
 
 def first_members(problem: Problem) -> torch.Tensor:

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 
 from torch import Tensor
 
 from brenier.errors import InputError
 from brenier.solve.batch import ENTRIES
+from brenier.solve.principal import COUNTS, SAMPLE, SAMPLE_VALUES
 from brenier.solve.sampling import SUBSPACE_SIZES
+from brenier.solve.streamed import TILE_VALUES
+from brenier.solve.subspace_check import MOST
 
 HEIGHT_VECTORS = 24  # float64 vectors of length n alive at once: state, window, counts, start
 ENTRY_BYTES = 112  # a candidate, the arrays of a Newton step over it, and their temporaries
@@ -46,9 +50,8 @@ def memory_plan(targets: int, dimension: int) -> MemoryPlan:
 
 def require_memory(targets: Tensor, max_memory: int | None) -> MemoryPlan:
     """The plan; raises InputError if it does not fit."""
+    require_bytes(max_memory)
     plan = memory_plan(*targets.shape)
-    if max_memory is not None and not (isinstance(max_memory, int) and max_memory > 0):
-        raise InputError("max_memory", expected="a positive number of bytes", got=repr(max_memory))
     if max_memory is not None and plan.total > max_memory:
         raise InputError(
             "max_memory",
@@ -57,3 +60,75 @@ def require_memory(targets: Tensor, max_memory: int | None) -> MemoryPlan:
             remedy="raise it, or fit fewer targets",
         )
     return plan
+
+
+def require_bytes(max_memory: object) -> None:
+    if max_memory is not None and not (isinstance(max_memory, int) and max_memory > 0):
+        raise InputError("max_memory", expected="a positive number of bytes", got=repr(max_memory))
+
+
+RESIDENT_SHARE = 0.5  # of the machine's memory: a source whose fit needs more is streamed
+COLUMN_STEP, MOST_COLUMNS = 32, 512  # directions that one pass serves
+TILES = 6  # of float32 at once: two, what a source makes them of, and their checks
+
+
+@dataclass(frozen=True)
+class StreamPlan:
+    """Bytes of a streamed fit in all; the files' page cache is the system's, given back on demand."""
+
+    columns: int  # directions that one pass over the data serves
+    tiles: int
+    vectors: int
+    coordinates: int
+    directions: int
+
+    @property
+    def total(self) -> int:
+        lists = ENTRY_BYTES * ENTRIES
+        return self.tiles + self.vectors + self.coordinates + self.directions + lists + CHUNK_BYTES
+
+    def __str__(self) -> str:
+        return (
+            f"{mib(self.total)}, targets streamed, {self.columns} directions a pass (tiles {mib(self.tiles)}, "
+            f"heights and counts {mib(self.vectors)}, coordinates {mib(self.coordinates)}, "
+            f"directions {mib(self.directions)}); files are read through the page cache, which is not counted"
+        )
+
+
+def stream_plan(targets: int, dimension: int, columns: int) -> StreamPlan:
+    """What so many directions a pass cost: coordinates like n, directions like d, tiles like neither."""
+    subspace, apart = min(max(SUBSPACE_SIZES), columns), min(max(COUNTS), columns)
+    tiles = 4 * TILES * max(TILE_VALUES, dimension)
+    vectors = (8 * HEIGHT_VECTORS + 8 * MOST) * targets
+    coordinates = 4 * targets * (2 * columns + 4 * (subspace + apart))
+    drawing = dimension * (8 * columns + 8 * apart)  # directions and their panels
+    sample = 8 * min(SAMPLE * dimension, max(SAMPLE_VALUES, 64 * dimension)) + 32 * apart * dimension
+    return StreamPlan(columns, tiles, vectors, coordinates, max(drawing, sample))
+
+
+def require_stream_memory(shape: tuple[int, int], max_memory: int | None) -> StreamPlan:
+    """The plan of most directions a pass that fits; raises InputError if even the fewest do not."""
+    limit = memory_limit(max_memory)
+    plans = [stream_plan(*shape, columns) for columns in range(COLUMN_STEP, MOST_COLUMNS + 1, COLUMN_STEP)]
+    fitting = [plan for plan in plans if plan.total <= limit]
+    if not fitting:
+        raise InputError(
+            "max_memory",
+            expected=f"at least {plans[0].total:,} bytes: {plans[0]}",
+            got=f"{limit:,}",
+            remedy="raise it, or fit fewer targets",
+        )
+    return fitting[-1]
+
+
+def memory_limit(max_memory: int | None) -> int:
+    """max_memory, or RESIDENT_SHARE of the machine's memory."""
+    require_bytes(max_memory)
+    machine = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    return int(RESIDENT_SHARE * machine) if max_memory is None else max_memory
+
+
+def must_stream(shape: tuple[int, int], max_memory: int | None) -> bool:
+    """Whether the targets in float32 and their fit need more than the limit."""
+    n, d = shape
+    return 4 * n * d + memory_plan(n, d).total > memory_limit(max_memory)

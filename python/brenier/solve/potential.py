@@ -13,6 +13,7 @@ from torch import Tensor
 from brenier.engine import PreparedTargets, assign, checks, prepare
 from brenier.errors import InputError
 from brenier.solve import potential_file
+from brenier.solve.fingerprint import fingerprint
 from brenier.solve.problem import ACCEPTED, build_problem, subtract
 from brenier.types import Array
 
@@ -128,7 +129,8 @@ class Potential:
 
         Without the targets the file is small, and load needs them. Raises FileError; leaves no half file.
         """
-        potential_file.write(path, self._tensors(include_targets), self.targets, self.info)
+        print_of = fingerprint(self.targets)
+        potential_file.write(path, self._tensors(include_targets), print_of, self.info)
 
     @classmethod
     def load(cls, path: str | os.PathLike[str], targets: Array | None = None) -> Potential:

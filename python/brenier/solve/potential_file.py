@@ -7,28 +7,15 @@ import json
 import os
 from typing import Any
 
-import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save as serialise
 from torch import Tensor
 
 from brenier.data.atomic import write_bytes
 from brenier.errors import FileError, InputError
+from brenier.solve.fingerprint import fingerprint, raw
 
 FORMAT = "brenier.potential.1"
-ROWS = 4096
-
-
-def fingerprint(targets: Tensor) -> str:
-    """SHA-256 of shape, dtype and values, read in blocks."""
-    digest = hashlib.sha256(f"{tuple(targets.shape)} {targets.dtype}".encode())
-    for lo in range(0, len(targets), ROWS):
-        digest.update(raw(targets[lo : lo + ROWS]))
-    return digest.hexdigest()
-
-
-def raw(tensor: Tensor) -> bytes:
-    return tensor.detach().cpu().contiguous().view(torch.uint8).numpy().tobytes() if tensor.numel() else b""
 
 
 def digest_of(tensors: dict[str, Tensor], *texts: str) -> str:
@@ -41,10 +28,11 @@ def digest_of(tensors: dict[str, Tensor], *texts: str) -> str:
 
 
 def write(
-    path: str | os.PathLike[str], tensors: dict[str, Tensor], targets: Tensor, info: dict[str, Any]
+    path: str | os.PathLike[str], tensors: dict[str, Tensor], print_of: str, info: dict[str, Any]
 ) -> None:
+    """print_of : the fingerprint of the targets"""
     require_path(path)
-    print_of, text = fingerprint(targets), json.dumps(info, sort_keys=True)
+    text = json.dumps(info, sort_keys=True)
     digest = digest_of(tensors, print_of, text)
     metadata = {"format": FORMAT, "digest": digest, "fingerprint": print_of, "info": text}
     write_bytes(path, serialise(tensors, metadata))
@@ -54,14 +42,7 @@ def read(
     path: str | os.PathLike[str], targets: Tensor | None
 ) -> tuple[dict[str, Tensor], Tensor, dict[str, Any]]:
     """Tensors, targets and info; FileError for a damaged file, InputError for other targets."""
-    tensors, metadata = read_tensors(path)
-    if metadata.get("format") != FORMAT or not {"heights", "centre", "masses"} <= tensors.keys():
-        raise FileError(str(path), expected=f"a potential ({FORMAT})", got=str(metadata.get("format")))
-    texts = (metadata.get("fingerprint", ""), metadata.get("info", ""))
-    if digest_of(tensors, *texts) != metadata.get("digest"):
-        raise FileError(
-            str(path), expected="the digest written with it", got="other bytes; the file is damaged"
-        )
+    tensors, metadata = read_undamaged(path)
     if targets is None and "targets" not in tensors:
         raise InputError(
             "targets",
@@ -70,17 +51,47 @@ def read(
             remedy="pass targets=...",
         )
     matrix = tensors["targets"] if targets is None else targets
-    if fingerprint(matrix) != metadata["fingerprint"]:
+    require_targets(path, tensors, metadata, fingerprint(matrix), len(matrix))
+    return tensors, matrix, json.loads(metadata["info"])
+
+
+def read_checked(
+    path: str | os.PathLike[str], print_of: str, targets: int
+) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """Tensors and info of a potential over so many targets of that fingerprint; raises as read does."""
+    tensors, metadata = read_undamaged(path)
+    require_targets(path, tensors, metadata, print_of, targets)
+    return tensors, json.loads(metadata["info"])
+
+
+def read_undamaged(path: str | os.PathLike[str]) -> tuple[dict[str, Tensor], dict[str, str]]:
+    tensors, metadata = read_tensors(path)
+    if metadata.get("format") != FORMAT or not {"heights", "centre", "masses"} <= tensors.keys():
+        raise FileError(str(path), expected=f"a potential ({FORMAT})", got=str(metadata.get("format")))
+    texts = (metadata.get("fingerprint", ""), metadata.get("info", ""))
+    if digest_of(tensors, *texts) != metadata.get("digest"):
+        raise FileError(
+            str(path), expected="the digest written with it", got="other bytes; the file is damaged"
+        )
+    return tensors, metadata
+
+
+def require_targets(
+    path: str | os.PathLike[str],
+    tensors: dict[str, Tensor],
+    metadata: dict[str, str],
+    print_of: str,
+    targets: int,
+) -> None:
+    """Refuse targets of another fingerprint, and heights of another number."""
+    if print_of != metadata["fingerprint"]:
         raise InputError(
             "targets",
             expected=f"those fitted, fingerprint {metadata['fingerprint'][:16]}",
-            got=f"fingerprint {fingerprint(matrix)[:16]}",
+            got=f"fingerprint {print_of[:16]}",
         )
-    if any(tensors[name].shape != matrix.shape[:1] for name in ("heights", "masses")):
-        raise FileError(
-            str(path), expected=f"{len(matrix)} heights", got=f"{tuple(tensors['heights'].shape)}"
-        )
-    return tensors, matrix, json.loads(metadata["info"])
+    if any(tensors[name].shape != (targets,) for name in ("heights", "masses")):
+        raise FileError(str(path), expected=f"{targets} heights", got=f"{tuple(tensors['heights'].shape)}")
 
 
 def require_path(path: object) -> None:

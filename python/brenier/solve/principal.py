@@ -14,8 +14,10 @@ from torch import Tensor
 
 from brenier.engine.project import project
 from brenier.solve.fixed_order import single_threaded
+from brenier.solve.streamed import Targets
 
 SAMPLE = 1024
+SAMPLE_VALUES = 1 << 26  # fewer targets where they are very long
 COUNTS = (16, 32, 64, 128)
 
 
@@ -27,7 +29,7 @@ class Principal:
     residuals: dict[int, float]
 
 
-def principal_directions(targets: Tensor) -> Principal:
+def principal_directions(targets: Targets) -> Principal:
     """Up to 128 axes from evenly spaced centred targets; residuals measured on the targets between them."""
     rows = spaced(targets, SAMPLE, 0.0)
     with single_threaded():  # LAPACK's bits depend on its threads
@@ -39,8 +41,9 @@ def principal_directions(targets: Tensor) -> Principal:
     return Principal(axes, residual_shares(spaced(targets, SAMPLE, 0.5), axes))
 
 
-def spaced(targets: Tensor, count: int, phase: float) -> Tensor:
-    """At most count rows, evenly spaced."""
+def spaced(targets: Targets, count: int, phase: float) -> Tensor:
+    """At most count rows, evenly spaced, and no more than SAMPLE_VALUES numbers."""
+    count = min(count, max(64, SAMPLE_VALUES // targets.shape[1]))
     return targets[torch.from_numpy(spaced_indices(len(targets), count, phase))]
 
 
@@ -51,7 +54,7 @@ def spaced_indices(total: int, count: int, phase: float) -> np.ndarray:
 
 
 def residual_shares(targets: Tensor, axes: Tensor) -> dict[int, float]:
-    total = np.square(targets.double().numpy()).sum()
+    total = sum(float(np.square(row.numpy(), dtype=np.float64).sum()) for row in targets)
     if total == 0:
         return {0: 1.0}
     along = np.square(project(targets, axes).double().numpy()).sum(axis=0).cumsum()

@@ -16,6 +16,8 @@ from torch import Tensor
 
 from brenier.engine import checks
 from brenier.errors import InputError
+from brenier.solve.fingerprint import fingerprint
+from brenier.solve.streamed import StreamedTargets, Targets
 
 BLOCK_VALUES = 1 << 22  # values of the target matrix handled at a time, so that float64 copies stay small
 ACCEPTED = (torch.float32, torch.float64, torch.float16, torch.bfloat16)
@@ -25,7 +27,7 @@ ACCEPTED = (torch.float32, torch.float64, torch.float16, torch.bfloat16)
 class Problem:
     """n distinct centred targets with positive masses, and how they map back to what the user gave."""
 
-    targets: Tensor  # (n, d) float32, centred
+    targets: Targets  # (n, d) float32, centred; in memory or streamed
     masses: np.ndarray  # (n,) float64, sums to 1
     norms: np.ndarray  # (n,) float64, ‖y_i − ȳ‖
     centre: np.ndarray  # (d,) float64
@@ -38,6 +40,12 @@ class Problem:
     @property
     def dimension(self) -> int:
         return self.targets.shape[1]
+
+    def fingerprint(self) -> str:
+        """What tells these centred targets from others."""
+        if isinstance(self.targets, StreamedTargets):
+            return self.targets.fingerprint
+        return fingerprint(self.targets)
 
     def expand(self, heights: np.ndarray) -> Tensor:
         """Heights for the targets as given: duplicates share theirs, targets without mass get -inf."""
@@ -131,28 +139,42 @@ def row_digests(matrix: Tensor) -> Iterator[bytes]:
             yield hashlib.blake2b(row.tobytes(), digest_size=16).digest()
 
 
+def block_rows(dimension: int) -> int:
+    return max(1, BLOCK_VALUES // max(1, dimension))
+
+
 def blocks(matrix: Tensor) -> list[tuple[int, int]]:
     """Row ranges of bounded size; fixed by the shape alone, so that sums over them have fixed bits."""
-    size = max(1, BLOCK_VALUES // max(1, matrix.shape[1]))
+    size = block_rows(matrix.shape[1])
     return [(lo, min(lo + size, len(matrix))) for lo in range(0, len(matrix), size)]
 
 
 def weighted_mean(matrix: Tensor, masses: np.ndarray) -> np.ndarray:
     """Σ ν_i y_i in float64, in one order (einsum does not thread)."""
     mean = np.zeros(matrix.shape[1])
+    add_weighted(mean, matrix, masses)
+    return mean
+
+
+def add_weighted(mean: np.ndarray, matrix: Tensor, masses: np.ndarray) -> None:
     for lo, hi in blocks(matrix):
         mean += np.einsum("i,ij->j", masses[lo:hi], matrix[lo:hi].double().numpy())
-    return mean
+
+
+def row_norms(matrix: Tensor) -> np.ndarray:
+    """‖y_i‖ in float64."""
+    norms = np.empty(len(matrix))
+    for lo, hi in blocks(matrix):
+        rows = matrix[lo:hi].double().numpy()
+        norms[lo:hi] = np.sqrt(np.einsum("ij,ij->i", rows, rows))
+    return norms
 
 
 def subtract(matrix: Tensor, centre: np.ndarray) -> tuple[Tensor, np.ndarray]:
     """Centred targets rounded once to float32, and the norms of the rounded rows."""
     centred = torch.empty(matrix.shape, dtype=torch.float32)
-    norms = np.empty(len(matrix))
     for lo, hi in blocks(matrix):
-        rows = matrix[lo:hi].double().numpy() - centre
-        centred[lo:hi] = torch.from_numpy(rows)
-        rounded = centred[lo:hi].double().numpy()
-        norms[lo:hi] = np.sqrt(np.einsum("ij,ij->i", rounded, rounded))
+        centred[lo:hi] = torch.from_numpy(matrix[lo:hi].double().numpy() - centre)
+    norms = row_norms(centred)
     checks.require_finite(centred, "targets after centring, in float32")
     return centred, norms

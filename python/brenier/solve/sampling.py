@@ -8,6 +8,7 @@ z ~ N(0, I_r) is exactly N(0, I_d) too, and samples of one subspace are correlat
 
 from __future__ import annotations
 
+import copy
 import math
 from dataclasses import dataclass
 
@@ -19,6 +20,7 @@ from brenier.data.noise import Stream, normal, unit_vectors
 from brenier.engine import PreparedTargets, prepare
 from brenier.engine.project import project
 from brenier.solve.principal import Principal
+from brenier.solve.streamed import Targets, onto
 
 SUBSPACE_SIZES = (32, 64, 128, 256)
 SOFT = 2.5
@@ -64,7 +66,9 @@ def inflation(targets: int, subspace: int, batch: float, residual: float) -> flo
     return 1 + SOFT * residual**1.4 * correlation(targets) * batch / (targets * subspace)
 
 
-def choose_sampling(targets: int, dimension: int, batch: int, residuals: dict[int, float]) -> SamplingPlan:
+def choose_sampling(
+    targets: int, dimension: int, batch: int, residuals: dict[int, float], widest: int | None = None
+) -> SamplingPlan:
     """The cheapest way to draw a batch, a pure function.
 
     residuals maps r (principal directions apart) to f, the share of the targets' variance left for the
@@ -75,15 +79,19 @@ def choose_sampling(targets: int, dimension: int, batch: int, residuals: dict[in
 
     K draws are a batch, worth γK independent samples (CIRCLE_GAIN), m(d + r)/K is the projection that they share,
     o = OVERHEAD/n the cost of a draw's lists.
-    The subspace must win by LEAST_SAVING.
+    The subspace must win by LEAST_SAVING. Where ``widest`` is given (streamed targets) the full dimension is
+    out of the question and m and r are at most that.
     """
     overhead = OVERHEAD / targets
-    best = SamplingPlan(0, 0, dimension + overhead)
+    streamed = widest is not None
+    best = SamplingPlan(0, 0, math.inf if streamed else dimension + overhead)
     for r, residual in residuals.items():
         for m in SUBSPACE_SIZES:
+            if widest is not None and max(m, r) > widest:
+                continue
             worth = inflation(targets, m, CIRCLE_GAIN * batch, residual)
             cost = (m * (dimension + r) / batch + m + r + overhead) * worth
-            if cost * LEAST_SAVING <= dimension + overhead and cost < best.cost:
+            if (streamed or cost * LEAST_SAVING <= dimension + overhead) and cost < best.cost:
                 best = SamplingPlan(m, r, cost, worth)
     return best
 
@@ -115,31 +123,70 @@ class FullSampler:
         return self.draw(first, rows)
 
 
+@dataclass(frozen=True)
+class Streams:
+    """The random streams of a sampler."""
+
+    subspace: Stream = Stream.SUBSPACE
+    direction: Stream = Stream.DIRECTION
+    apart: Stream = Stream.FIT
+
+
 class SubspaceSampler:
-    """Noise in a fresh random subspace per step, leading principal directions apart."""
+    """Noise in a fresh random subspace per step, leading principal directions apart.
+
+    ahead : steps whose subspaces share one pass over the targets; it changes no bit
+    """
 
     def __init__(
-        self, targets: Tensor, plan: SamplingPlan, principal: Principal | None, seed: int, engine: str | None
+        self,
+        targets: Targets,
+        plan: SamplingPlan,
+        principal: Principal | None,
+        seed: int,
+        engine: str | None,
+        ahead: int = 1,
     ) -> None:
+        self.ahead, self.streams = ahead, Streams()
+        self.shared: tuple[int, Tensor] | None = None  # the first step of the pass, and all its coordinates
         self.targets, self.plan, self.seed, self.engine = targets, plan, seed, engine
         self.axes = None if principal is None or plan.principal == 0 else principal.axes[: plan.principal]
-        self.apart = None if self.axes is None else project(targets, self.axes)
+        self.apart = None if self.axes is None else onto(targets, self.axes)
 
     def begin(self, step: int) -> None:
-        """Project all targets on the step's subspace."""
-        m, d = self.plan.subspace, self.targets.shape[1]
-        directions = normal(self.seed, step * m, m, d, stream=Stream.SUBSPACE)
-        if self.axes is not None:
-            directions = without(directions, self.axes)
-        coordinates = project(self.targets, directions)
+        """The targets' coordinates in the step's subspace, from a pass over them if it is not done yet."""
+        m, first = self.plan.subspace, step - step % self.ahead
+        if self.shared is None or self.shared[0] != first:
+            self.shared = None  # its memory goes before that of the next comes
+            self.shared = first, self.coordinates(first * m, self.ahead * m)
+        coordinates = self.shared[1][:, (step - first) * m : (step - first + 1) * m]
         if self.apart is not None:
             coordinates = torch.cat([self.apart, coordinates], dim=1)
         self.prepared = prepare(coordinates, engine=self.engine)
 
+    def coordinates(self, first: int, count: int) -> Tensor:
+        """⟨a, (I − VVᵀ) y_i⟩ = ⟨a, y_i⟩ − ⟨Va, Vy_i⟩ for directions a number first to first + count − 1."""
+        directions = normal(self.seed, first, count, self.targets.shape[1], stream=self.streams.subspace)
+        along = onto(self.targets, directions)
+        if self.axes is None or self.apart is None:
+            return along
+        return along.sub_(project(self.apart, project(directions, self.axes)))
+
+    def for_checks(self) -> SubspaceSampler:
+        """The same subspaces in kind, drawn from streams that no step uses."""
+        other = copy.copy(self)
+        other.streams = Streams(Stream.CHECK_SUBSPACE, Stream.CHECK_DIRECTION, Stream.CHECK)
+        other.shared = None
+        return other
+
+    def release(self) -> None:
+        """Give back the memory of the last pass; the next step makes a new one."""
+        self.shared = None
+
     def draw(self, first: int, rows: int) -> Draw:
-        noise = unit_vectors(self.seed, first, rows, self.plan.subspace, stream=Stream.DIRECTION)
+        noise = unit_vectors(self.seed, first, rows, self.plan.subspace, stream=self.streams.direction)
         if self.axes is not None:
-            apart = normal(self.seed, first, rows, self.plan.principal, stream=Stream.FIT)
+            apart = normal(self.seed, first, rows, self.plan.principal, stream=self.streams.apart)
             noise = torch.cat([apart, noise], dim=1)
         return Draw(noise, self.prepared)
 
@@ -157,10 +204,3 @@ def orthogonal_pairs(directions: Tensor) -> Tensor:
     second -= (first * second).sum(axis=1, keepdims=True) * first
     second /= np.sqrt((second * second).sum(axis=1, keepdims=True))
     return torch.from_numpy(pairs.reshape(directions.shape)).float()
-
-
-def without(directions: Tensor, axes: Tensor) -> Tensor:
-    """Rows of directions with their parts along the orthonormal axes removed (float64, one order)."""
-    rows, basis = directions.double().numpy(), axes.double().numpy()
-    along = np.einsum("md,rd->mr", rows, basis)
-    return torch.from_numpy(rows - np.einsum("mr,rd->md", along, basis)).float()

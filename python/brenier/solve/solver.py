@@ -31,6 +31,8 @@ from brenier.solve.sampling import (
 from brenier.solve.spread import spread_step
 from brenier.solve.start import Start, choose_start, extreme_value_start, temperatures
 from brenier.solve.state import State
+from brenier.solve.streamed import StreamedTargets, resident
+from brenier.solve.subspace_check import subspace_check
 
 BATCH = 0.15  # draws per target and step
 SMALLEST_BATCH = 512
@@ -66,6 +68,7 @@ class Run:
     plan: SamplingPlan = field(default_factory=lambda: SamplingPlan(0, 0, 0.0))
     history: list[Record] = field(default_factory=list)
     checks: list[Check] = field(default_factory=list)
+    residual: float = 1.0  # share of the targets' variance that the subspaces hold
     seconds_before: float = 0.0
     next_check: int = 0
     next_checkpoint: float = 0.0
@@ -95,11 +98,13 @@ def begin(problem: Problem, settings: Settings) -> Run:
 def warm_up(run: Run) -> None:
     """Choose start and sampling; a resumed run keeps its heights and needs only the sampling again."""
     problem, settings = run.problem, run.settings
-    principal, run.plan = plan_sampling(problem)
+    principal, run.plan, run.residual = plan_sampling(problem)
+    targets, seed, engine = problem.targets, settings.seed, settings.engine
     if run.plan.full:
-        run.sampler = FullSampler(problem.targets, settings.seed, settings.engine)
+        run.sampler = FullSampler(resident(targets), seed, engine)
     else:
-        run.sampler = SubspaceSampler(problem.targets, run.plan, principal, settings.seed, settings.engine)
+        ahead = targets.columns // run.plan.subspace if isinstance(targets, StreamedTargets) else 1
+        run.sampler = SubspaceSampler(targets, run.plan, principal, seed, engine, ahead)
     if run.state.step == 0:
         run.start = choose_start(problem, settings.seed, settings.engine)
         run.state = first_state(problem, run.start)
@@ -121,13 +126,16 @@ def following_check(check: Check, tol: float) -> int:
     return math.ceil(check.at_samples * min(max(growth, SOONEST), LATEST))
 
 
-def plan_sampling(problem: Problem) -> tuple[Principal | None, SamplingPlan]:
-    """Principal directions are computed only where a subspace may pay at all."""
+def plan_sampling(problem: Problem) -> tuple[Principal | None, SamplingPlan, float]:
+    """Principal axes, plan, and the share of variance outside them; axes only where a subspace may pay."""
     n, d = problem.size, problem.dimension
+    widest = problem.targets.widest if isinstance(problem.targets, StreamedTargets) else None
     if d <= LEAST_SAVING * min(SUBSPACE_SIZES):
-        return None, choose_sampling(n, d, batch_size(n), {})
+        alone = {} if widest is None else {0: 1.0}
+        return None, choose_sampling(n, d, batch_size(n), alone, widest), 1.0
     principal = principal_directions(problem.targets)
-    return principal, choose_sampling(n, d, batch_size(n), principal.residuals)
+    plan = choose_sampling(n, d, batch_size(n), principal.residuals, widest)
+    return principal, plan, principal.residuals[plan.principal]
 
 
 def first_state(problem: Problem, start: Start) -> State:
@@ -194,7 +202,9 @@ def advance(run: Run, bar: tqdm) -> None:
     run.state = step(run)
     error, _ = run.state.monitor.error(run.problem.size)
     run.history.append(Record(run.state.samples, error, run.state.epsilon, run.seconds))
-    bar.set_postfix_str(f"χ² ≈ {error:.3g}, tolerance {run.settings.tol:g}", refresh=False)
+    targets = run.problem.targets
+    traffic = f", {targets.traffic}" if isinstance(targets, StreamedTargets) else ""
+    bar.set_postfix_str(f"χ² ≈ {error:.3g}, tolerance {run.settings.tol:g}{traffic}", refresh=False)
     bar.update(run.state.samples - before)
     if run.settings.callback is not None:
         run.settings.callback(run.history[-1])
@@ -205,19 +215,37 @@ def current_check(run: Run, bar: tqdm) -> Check:
     if run.checks and run.checks[-1].at_samples == run.state.samples:
         return run.checks[-1]
     bar.set_description_str("check")
-    check = independent_check(
-        prepare(run.problem.targets, engine=run.settings.engine),
-        run.state.average,
-        run.problem.masses,
-        tol=run.settings.tol,
-        seed=run.settings.seed,
-        first=sum(check.samples for check in run.checks),
-        at_samples=run.state.samples,
-    )
+    check = fresh_check(run, sum(check.samples for check in run.checks))
     run.checks.append(check)
     run.next_check = following_check(check, run.settings.tol)
     bar.set_description_str("fit")
     return check
+
+
+def fresh_check(run: Run, first: int) -> Check:
+    """A check from its sample number ``first`` on: full dimension, or subspaces where targets are streamed."""
+    tol, masses, state = run.settings.tol, run.problem.masses, run.state
+    if isinstance(run.problem.targets, StreamedTargets) and isinstance(run.sampler, SubspaceSampler):
+        run.sampler.release()
+        sampler = run.sampler.for_checks()
+        return subspace_check(
+            sampler,
+            state.average,
+            masses,
+            tol=tol,
+            residual=run.residual,
+            first=first,
+            at_samples=state.samples,
+        )
+    return independent_check(
+        prepare(resident(run.problem.targets), engine=run.settings.engine),
+        state.average,
+        masses,
+        tol=tol,
+        seed=run.settings.seed,
+        first=first,
+        at_samples=state.samples,
+    )
 
 
 def final_error(run: Run) -> tuple[float, float]:

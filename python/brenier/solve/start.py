@@ -23,6 +23,7 @@ from brenier.engine.project import project
 from brenier.solve.fixed_order import dot, single_threaded
 from brenier.solve.principal import spaced_indices
 from brenier.solve.problem import Problem, blocks
+from brenier.solve.streamed import StreamedTargets, resident
 
 PROBES = 2048
 GAUSSIAN_DIMENSIONS = 256  # above this the covariance costs more than the start saves
@@ -58,20 +59,21 @@ def extreme_value_start(problem: Problem) -> np.ndarray:
 def gaussian_start(problem: Problem) -> np.ndarray:
     index = spaced_indices(problem.size, COVARIANCE_TARGETS, 0.0)
     weights = np.sqrt(problem.masses[index] / problem.masses[index].sum())
-    weighted = (problem.targets[torch.from_numpy(index)].T * torch.from_numpy(weights)).float().contiguous()
+    targets = resident(problem.targets)
+    weighted = (targets[torch.from_numpy(index)].T * torch.from_numpy(weights)).float().contiguous()
     with single_threaded():
         variances, axes = torch.linalg.eigh(project(weighted, weighted).double())
     deviations = variances.clamp(min=1e-6 * variances[-1].item()).sqrt().numpy()
-    along = project(problem.targets, axes.T.float().contiguous())
+    along = project(targets, axes.T.float().contiguous())
     heights = np.empty(problem.size)
-    for lo, hi in blocks(problem.targets):
+    for lo, hi in blocks(targets):
         heights[lo:hi] = -0.5 * (along[lo:hi].double().numpy() ** 2 / deviations).sum(axis=1)
     return heights
 
 
 def energy(problem: Problem, heights: np.ndarray, probes: torch.Tensor, engine: str | None) -> float:
     """E(h) on the probes, up to their sampling error; convex in h, least at the optimum."""
-    targets = prepare(problem.targets, engine=engine)
+    targets = prepare(resident(problem.targets), engine=engine)
     _, scores = assign(probes, targets, torch.from_numpy(heights), return_scores=True)
     return float(np.mean(scores.numpy()) - dot(problem.masses, heights))
 
@@ -80,7 +82,8 @@ def choose_start(problem: Problem, seed: int, engine: str | None) -> Start:
     """The start of lower energy; the Gaussian one is tried where its covariance is cheap and of full rank."""
     temperature = temperatures(problem)
     first = extreme_value_start(problem)
-    if problem.dimension > GAUSSIAN_DIMENSIONS or problem.size < 4 * problem.dimension:
+    streamed = isinstance(problem.targets, StreamedTargets)
+    if streamed or problem.dimension > GAUSSIAN_DIMENSIONS or problem.size < 4 * problem.dimension:
         return Start(first, temperature, "extreme value")
     probes = normal(seed, 0, PROBES, problem.dimension, stream=Stream.PROBE)
     second = gaussian_start(problem)

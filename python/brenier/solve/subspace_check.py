@@ -1,0 +1,92 @@
+"""The independent check for targets that are streamed: fresh subspaces of its own, pairs across them only.
+
+Samples of one subspace are correlated, samples of different subspaces are not. So with counts c_s of N_s samples
+in subspace s
+
+    χ² = Σ_{s≠s'} Σ_i c_si c_s'i / ν_i / Σ_{s≠s'} N_s N_s' − 1
+
+is unbiased for Σ_i (w_i − ν_i)²/ν_i. Its standard error is the jackknife's over subspaces (which errs to the high
+side for pairs), and never below that of as many independent samples.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import torch
+
+from brenier.engine import assign
+from brenier.solve.check import Check, chi_square_stderr, full_check_samples, hopeless
+from brenier.solve.sampling import SubspaceSampler, correlation
+
+FEWEST, MOST = 16, 64  # subspaces
+FIRST_ROUND = 8  # subspaces that may refute, never prove
+MOST_INFLATION = 0.5  # excess variance of a subspace's counts, by the model of solve/sampling.py
+RESERVE = 1.25  # samples more than independent ones would need
+ROWS_PER_CALL = 4096
+
+
+def chi_square_across(counts: np.ndarray, masses: np.ndarray) -> tuple[float, float]:
+    """Unbiased χ² from counts (S, n) of S ≥ 3 subspaces, and its standard error."""
+    groups = len(counts)
+    if groups < 3:
+        return math.nan, math.inf
+    wins = counts.sum(axis=0).astype(np.float64)
+    sizes = counts.sum(axis=1).astype(np.float64)
+    own, cross = np.empty(groups), np.empty(groups)
+    for s, row in enumerate(counts):
+        scaled = row / masses
+        own[s], cross[s] = float((scaled * row).sum()), float((scaled * wins).sum())
+    total, samples = cross.sum(), sizes.sum()
+    error = (total - own.sum()) / (samples**2 - (sizes**2).sum()) - 1
+    rest = total - 2 * cross + own - (own.sum() - own)
+    pairs = (samples - sizes) ** 2 - ((sizes**2).sum() - sizes**2)
+    without = rest / pairs - 1
+    jackknife = math.sqrt((groups - 1) / groups * float(np.square(without - without.mean()).sum()))
+    return float(error), max(jackknife, chi_square_stderr(max(error, 0.0), samples, len(masses)))
+
+
+def check_size(targets: int, tol: float, subspace: int, residual: float) -> tuple[int, int]:
+    """(subspaces, samples in each) of a full check."""
+    samples = RESERVE * full_check_samples(targets, tol)
+    excess = residual**1.4 * correlation(targets) * samples / (targets * subspace)
+    groups = min(max(FEWEST, math.ceil(excess / MOST_INFLATION)), MOST)
+    return groups, math.ceil(samples / groups)
+
+
+def subspace_check(
+    sampler: SubspaceSampler,
+    heights: np.ndarray,
+    masses: np.ndarray,
+    *,
+    tol: float,
+    residual: float,
+    first: int,
+    at_samples: int = 0,
+) -> Check:
+    """χ² of the potential on subspaces that nothing else uses, in doubling rounds until decided.
+
+    ``sampler`` draws from the check's own streams; ``first`` is the number of the first check sample. As in
+    independent_check, early rounds may only refute.
+    """
+    total, rows = check_size(len(masses), tol, sampler.plan.subspace, residual)
+    counts: list[np.ndarray] = []
+    goal = min(FIRST_ROUND, total)
+    while True:
+        while len(counts) < goal:
+            counts.append(wins_of(sampler, heights, first // rows + len(counts), rows))
+        check = Check(rows * goal, *chi_square_across(np.stack(counts), masses), at_samples)
+        if goal >= total or hopeless(check, tol):
+            return check
+        goal = min(total, 2 * goal)
+
+
+def wins_of(sampler: SubspaceSampler, heights: np.ndarray, subspace: int, rows: int) -> np.ndarray:
+    """Wins of each target among the samples of one numbered subspace, int32 (n,)."""
+    sampler.begin(subspace)
+    counts, h = torch.zeros(len(heights), dtype=torch.int64), torch.from_numpy(heights)
+    for lo in range(0, rows, ROWS_PER_CALL):
+        draw = sampler.draw(subspace * rows + lo, min(ROWS_PER_CALL, rows - lo))
+        assign(draw.noise, draw.targets, h, counts=counts)
+    return counts.int().numpy()

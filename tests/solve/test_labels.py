@@ -1,0 +1,90 @@
+"""Labels give one potential per class, and a map that is told the class."""
+
+from pathlib import Path
+
+import brenier
+import numpy as np
+import pytest
+import torch
+from brenier.data.noise import Stream, normal
+from brenier.errors import InputError
+from brenier.solve import fitting
+from brenier.solve.result import Record
+from helpers import known_answers as problems
+
+TARGETS = problems.image_like(120, 12)
+LABELS = torch.arange(120) % 3 * 5 - 5  # -5, 0, 5
+NOISE = normal(3, 0, 90, 12, stream=Stream.SAMPLE)
+
+
+def fitted(**options: object) -> brenier.solve.LabelledFitResult:
+    return brenier.fit(TARGETS, labels=LABELS, tol=0.1, progress=False, **options)
+
+
+def test_every_class_gets_the_potential_of_its_targets_alone() -> None:
+    result = fitted()
+    assert result.converged
+    assert list(result.results) == [-5, 0, 5]
+    for label, part in result.results.items():
+        alone = brenier.fit(TARGETS[label == LABELS], tol=0.1, progress=False)
+        assert torch.equal(part.potential.heights, alone.potential.heights)
+    assert result.error == max(part.error for part in result.results.values())
+    assert result.summary().count("label") == 3
+
+
+def test_noise_goes_to_targets_of_its_own_label_only() -> None:
+    potential = fitted().potential
+    asked = torch.tensor([5, -5, 0]).repeat(30)
+    winners = potential.assign(NOISE, asked)
+    assert torch.equal(LABELS[winners], asked)
+    assert torch.equal(potential.transport(NOISE, asked), TARGETS[winners])
+    for label in (-5, 0, 5):
+        rows = asked == label
+        local = potential.potentials[label].assign(NOISE[rows])
+        assert torch.equal(winners[rows], torch.nonzero(label == LABELS)[:, 0][local])
+    as_arrays = potential.assign(NOISE.numpy(), asked.numpy())
+    assert isinstance(as_arrays, np.ndarray)
+    assert (as_arrays == winners.numpy()).all()
+    assert potential.assign(NOISE[:0], asked[:0]).shape == (0,)
+
+
+def test_weights_are_normalised_inside_each_class() -> None:
+    weights = torch.linspace(1, 3, 120)
+    result = fitted(weights=weights)
+    for label, part in result.results.items():
+        own = weights[label == LABELS].double()
+        assert torch.allclose(part.potential.masses, own / own.sum())
+
+
+class Stop:
+    def __call__(self, record: Record) -> None:
+        if record.samples >= 1:
+            raise KeyboardInterrupt
+
+
+def test_ctrl_c_ends_all_classes_and_resuming_gives_the_same_bits(tmp_path: Path) -> None:
+    file = tmp_path / "fit"
+    with pytest.warns(UserWarning, match="interrupted"), pytest.raises(KeyboardInterrupt):
+        fitted(checkpoint=file, callback=Stop())
+    assert [path.name for path in tmp_path.iterdir()] == ["fit.label-5"]
+    resumed, whole = fitted(checkpoint=file, resume=True), fitted()
+    for label in (-5, 0, 5):
+        assert torch.equal(
+            resumed.potential.potentials[label].heights, whole.potential.potentials[label].heights
+        )
+
+
+def test_bad_labels_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    for labels in (LABELS[:-1], LABELS.float(), LABELS[:, None], LABELS > 0):
+        with pytest.raises(InputError, match="labels"):
+            brenier.fit(TARGETS, labels=labels, progress=False)
+    potential = fitted().potential
+    with pytest.raises(InputError, match="got 7"):
+        potential.assign(NOISE, torch.full((90,), 7))
+    with pytest.raises(InputError, match="labels"):
+        potential.transport(NOISE, LABELS)
+    with pytest.raises(InputError, match="weights"):
+        fitted(weights=torch.ones(3))
+    monkeypatch.setattr(fitting, "must_stream", lambda *_: True)
+    with pytest.raises(InputError, match="memory"):
+        brenier.fit(brenier.data.ArraySource(TARGETS), labels=LABELS, progress=False)
