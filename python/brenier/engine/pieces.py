@@ -14,6 +14,9 @@ OPERATIONS_PER_CALL = 4e9
 LEAST_ROWS = 96
 """In a block of rows, where there are so many: fewer would read the targets too often."""
 
+LEAST_OPERATIONS = 1e8
+"""In a block of rows, where there are so many: about a millisecond, less costs more to hand out than to do."""
+
 
 @dataclass(frozen=True)
 class Piece:
@@ -32,7 +35,8 @@ def cut(rows: int, y: FloatTargets | int8.Int8Targets, operations: float | None 
     (targets, depth), body, workers = y.source.shape, y.body, threads.thread_count()
     operations = operations or OPERATIONS_PER_CALL
     affordable = int(operations / (2 * max(1, targets) * max(1, depth)))
-    height = block_height(rows, max(affordable, LEAST_ROWS), workers, body.rows)
+    least = max(LEAST_ROWS, int(LEAST_OPERATIONS / (2 * max(1, targets) * max(1, depth))))
+    height = block_height(rows, least, max(affordable, LEAST_ROWS), workers, body.rows)
     blocks = [(lo, min(lo + height, rows)) for lo in range(0, rows, height)]
     affordable = int(operations / (2 * min(height, max(1, rows)) * max(1, depth)))
     groups = 1 if len(blocks) >= workers else -(-workers // max(1, len(blocks)))
@@ -42,10 +46,10 @@ def cut(rows: int, y: FloatTargets | int8.Int8Targets, operations: float | None 
     return [[Piece(block, group) for group in dealt] for block in blocks]
 
 
-def block_height(rows: int, most: int, workers: int, panel: int) -> int:
+def block_height(rows: int, least: int, most: int, workers: int, panel: int) -> int:
     """Rows of each block, whole panels: as many blocks for one thread as for another, and at least four for each
-    where that leaves LEAST_ROWS of them in a block."""
-    count = max(-(-rows // most), min(4 * workers, rows // LEAST_ROWS), 1)
+    where that leaves ``least`` of them in a block."""
+    count = max(-(-rows // most), min(4 * workers, rows // least), 1)
     if rows >= workers * LEAST_ROWS:
         count = -(-count // workers) * workers
     return max(1, -(-rows // (count * panel))) * panel

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import os
 import threading
+from collections import deque
 from collections.abc import Callable, Iterable
-from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
-from typing import TypeVar
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from typing import Generic, TypeVar
 
 from brenier.errors import InputError
 
@@ -40,31 +41,66 @@ def available_processors() -> int:
 def run(
     function: Callable[[Item], Result], items: Iterable[Item], cancel: Callable[[], object] = lambda: None
 ) -> list[Result]:
-    """function(item) for every item on the pool, results in the order of the items.
+    """function(item) for every item, by the pool and the caller together, results in the order of the items.
 
-    The first exception is raised, wherever its item stands. At an exception, Ctrl-C included, calls not yet
-    begun are dropped, ``cancel`` is called (it tells long calls to end), and those under way are awaited. Runs
-    inline with one thread, with one item, and when called from the pool itself.
+    The caller takes its share because waking a thread takes longer than many a native call. The first exception
+    is raised, wherever its item stands. At an exception, Ctrl-C included, items not yet begun are dropped,
+    ``cancel`` is called (it tells long calls to end), and those under way are awaited. Runs inline with one
+    thread, with one item, and when called from inside another run.
     """
     work = list(items)
-    threads = thread_count()
-    if threads == 1 or len(work) < 2 or getattr(_worker, "active", False):
+    threads = min(thread_count(), len(work))
+    if threads < 2 or getattr(_worker, "active", False):
         return [function(item) for item in work]
-    pool = _pool_of(threads)
-    futures = [pool.submit(function, item) for item in work]
-    try:
-        ended = wait(futures, return_when=FIRST_EXCEPTION).done
-        for failed in (future for future in ended if future.exception() is not None):
-            failed.result()  # raises
-        return [future.result() for future in futures]
-    finally:
-        for future in futures:
-            future.cancel()
-        cancel()
-        _settle(futures)
+    return _Shares(function, work, cancel).run(_pool_of(thread_count()), threads - 1)
 
 
-def _settle(futures: list[Future[Result]]) -> None:
+class _Shares(Generic[Item, Result]):
+    """Items that several threads take one by one."""
+
+    def __init__(
+        self, function: Callable[[Item], Result], work: list[Item], cancel: Callable[[], object]
+    ) -> None:
+        self.function = function
+        self.work = work
+        self.cancel = cancel
+        self.results: dict[int, Result] = {}
+        self.waiting = deque(range(len(work)))  # popleft is atomic
+
+    def run(self, pool: ThreadPoolExecutor, helpers: int) -> list[Result]:
+        futures = [pool.submit(self.take) for _ in range(helpers)]
+        try:
+            self.take()
+            for future in futures:
+                future.result()  # raises what its thread raised
+            return [self.results[i] for i in range(len(self.work))]
+        finally:
+            self.waiting.clear()
+            for future in futures:
+                future.cancel()
+            self.cancel()
+            _settle(futures)
+
+    def take(self) -> None:
+        """Does items until none waits; an exception leaves none to the others."""
+        before = getattr(_worker, "active", False)
+        _worker.active = True  # a run inside a run stays on its thread
+        try:
+            while self.waiting:
+                try:
+                    i = self.waiting.popleft()
+                except IndexError:  # another thread was faster
+                    return
+                self.results[i] = self.function(self.work[i])
+        except BaseException:
+            self.waiting.clear()
+            self.cancel()
+            raise
+        finally:
+            _worker.active = before
+
+
+def _settle(futures: list[Future[None]]) -> None:
     """Wait for the calls under way: they read memory that belongs to the frames being left.
 
     Each lasts under 0.1 s, so a second Ctrl-C may wait for them too.
@@ -81,8 +117,18 @@ def _pool_of(threads: int) -> ThreadPoolExecutor:
     global _pool
     with _lock:
         if _pool is None or _pool._max_workers != threads:
+            _keep_freed_memory()
             _pool = ThreadPoolExecutor(threads, "brenier", initializer=_mark_worker)
         return _pool
+
+
+def _keep_freed_memory() -> None:
+    """Threads that allocate call after call keep what they free; a source tree without _core has no use for it."""
+    try:
+        from brenier._core import keep_freed_memory
+    except ImportError:
+        return
+    keep_freed_memory()
 
 
 def _mark_worker() -> None:
