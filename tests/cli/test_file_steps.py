@@ -59,13 +59,13 @@ def test_a_fit_stopped_by_its_budget_resumes_from_its_checkpoint(folder: Path, t
         "--out",
         tmp_path / "pot.safetensors",
     )
-    stopped = call("fit", folder / "held_out.npy", "--max-samples", 1100, "--json", *options)
+    stopped = call("fit", folder / "held_out.npy", "--max-samples", 1600, "--json", *options)
     assert stopped.exit_code == 3
     samples = json.loads(stopped.stdout)["samples"]
     resumed = ok("fit", folder / "held_out.npy", "--resume", *options)
     assert resumed["converged"]
-    assert resumed["history"][0]["samples"] == 512
-    assert resumed["checks"][0]["at_samples"] == samples == 1024
+    assert resumed["history"][0]["samples"] == 768
+    assert resumed["checks"][0]["at_samples"] == samples == 1536
 
 
 def test_fit_writes_the_potential_of_the_noised_latents(folder: Path) -> None:

@@ -74,7 +74,7 @@ def fit(  # type: ignore[misc]  # the overloads name only what they differ in
     noise : "normal", the only source so far
     tol : bound on χ²; √tol bounds the root-mean-square relative error of the cell masses; 0.05 by default
     max_samples : bound on fitting samples, None for max(10 n/tol, 4 million); checks use their own. No step
-        starts that could pass it; a step draws max(512, 0.15 n), or 4096 for crowded targets
+        starts that could pass it; a step draws max(768, 0.15 n), or 4096 for crowded targets
     seed : same seed, same version → same heights, bit for bit, whatever the number of threads
     engine : "cpu" or "reference", None for the faster; the fit itself runs on the CPU so far
     device : where the potential's targets and heights go, None to leave them where the targets are

@@ -35,7 +35,7 @@ from brenier.solve.streamed import StreamedTargets, resident
 from brenier.solve.subspace_check import subspace_check
 
 BATCH = 0.15  # draws per target and step
-SMALLEST_BATCH = 512
+SMALLEST_BATCH = 768
 CROWDED_STEPS = range(2, 17)  # the steps after which a problem may be found crowded
 FLOOR_REACHED = 0.23  # χ² of a good fit in units of n/N: 0.21 to 0.23 on digits and mixtures
 AIM = 0.7  # share of the tolerance to reach before a check, which adds two standard errors of 0.1 each

@@ -27,13 +27,13 @@ from brenier.solve.state import State, Tally, polynomial_average
 from brenier.types import CIRCLE_POINTS, FIXED_POINT_ONE
 
 FIRST_TEMPERATURE, LAST_TEMPERATURE = 1.2, 0.35  # in units of the median τ
-MARGIN = 1.2  # candidates within 1.2ε of the best at a point; wider lists cost time and hardly lower χ²
+MARGIN = 1.0  # candidates within ε of the best at a point; wider lists cost time and hardly lower χ²
 STEP, STEP_DECAY = 0.7, 4.0
 AVERAGE_FROM = 1.5  # independent samples per target
 AVERAGE_POWER = 0.5
 LONGEST_MEMORY = 20.0  # independent samples per target that the curvature remembers
 GAP_STEPS = 17  # the first steps measure how close runners-up are (solver.CROWDED_STEPS),
-GAP_CIRCLES = 16  # on the points of some circles
+GAP_CIRCLES = 8  # on the points of some circles
 CURVATURE_FLOOR = 0.3
 MONITOR_EVERY = 4  # steps between two looks at the average
 

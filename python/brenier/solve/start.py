@@ -25,7 +25,7 @@ from brenier.solve.principal import spaced_indices
 from brenier.solve.problem import Problem, blocks
 from brenier.solve.streamed import StreamedTargets, resident
 
-PROBES = 2048
+PROBES = 1024
 GAUSSIAN_DIMENSIONS = 256  # above this the covariance costs more than the start saves
 COVARIANCE_TARGETS = 16_384  # evenly spaced targets, enough for a start
 LEAST_QUANTILE = 0.8  # keeps the temperature finite when a target holds half of the mass or more
