@@ -16,7 +16,7 @@ from brenier.solve.first_pass import streamed_problem
 from brenier.solve.problem import build_problem
 from brenier.solve.result import Record
 from brenier.solve.streamed_potential import StreamedPotential
-from brenier.solve.subspace_check import check_size, chi_square_across
+from brenier.solve.subspace_check import chi_square_across, plan_check
 from helpers import known_answers as problems
 
 TARGETS = problems.image_like(203, 700)
@@ -163,8 +163,11 @@ def test_pairs_across_subspaces_are_unbiased_where_pairs_inside_are_not() -> Non
     assert 0.9 * spread < np.mean(stderrs) < 2.5 * spread
 
 
-def test_a_check_takes_more_subspaces_where_samples_are_correlated() -> None:
-    many, few = check_size(70_000, 0.05, 32, 1.0)[0], check_size(70_000, 0.05, 256, 1.0)[0]
-    assert many > few >= 16
-    groups, rows = check_size(1000, 0.05, 64, 0.2)
-    assert groups * rows >= 9000
+def test_a_check_projects_on_few_directions_and_takes_more_subspaces_where_samples_are_correlated() -> None:
+    near, far = plan_check(70_000, 0.05, 0.3, 256), plan_check(70_000, 0.05, 1.0, 256)
+    assert (near.groups, near.subspace) == (16, 32)
+    assert far.groups * far.subspace > 16 * 32
+    assert min(near.groups, far.groups) >= 16
+    few = plan_check(1000, 0.05, 0.2, 64)
+    assert few.groups * few.samples >= 9000
+    assert few.subspace <= 64

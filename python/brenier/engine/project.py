@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,6 +16,7 @@ from brenier.types import Array
 
 OPERATIONS_PER_CALL = 2e9
 ELEMENTS_PER_CALL = 1 << 22
+BLOCK = 32  # directions made at a time
 
 
 @dataclass(frozen=True)
@@ -70,9 +72,26 @@ def pack_directions(z: Tensor, body: Body) -> np.ndarray:
     """Panels of z, unscaled."""
     source = with_contiguous_rows(z)
     count, depth = source.shape
-    panels = np.empty(-(-count // body.targets) * body.targets * depth, dtype=np.float32)
+    panels = np.empty(padded(count, body) * depth, dtype=np.float32)
     core().pack_targets(body.index, view_rows(source, depth), count, 0, address(panels))
     return panels
+
+
+def directions_by_blocks(make: Callable[[int, int], Tensor], count: int, depth: int) -> Directions:
+    """Directions 0 to count − 1 packed as ``make(lo, hi)`` gives them, never all of them as rows."""
+    body = choose_body()
+    panels = np.empty(padded(count, body) * depth, dtype=np.float32)
+    step = padded(BLOCK, body)
+    for lo in range(0, count, step):
+        hi = min(lo + step, count)
+        packed = pack_directions(make(lo, hi), body)
+        panels[lo * depth : lo * depth + len(packed)] = packed
+    return Directions(panels, (count, depth), body)
+
+
+def padded(count: int, body: Body) -> int:
+    """Directions in whole panels."""
+    return -(-count // body.targets) * body.targets
 
 
 def pieces(rows: int, directions: int, depth: int, body: Body) -> list[tuple[int, int]]:

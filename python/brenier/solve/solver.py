@@ -227,9 +227,8 @@ def fresh_check(run: Run, first: int) -> Check:
     tol, masses, state = run.settings.tol, run.problem.masses, run.state
     if isinstance(run.problem.targets, StreamedTargets) and isinstance(run.sampler, SubspaceSampler):
         run.sampler.release()
-        sampler = run.sampler.for_checks()
         return subspace_check(
-            sampler,
+            run.sampler,
             state.average,
             masses,
             tol=tol,
