@@ -102,8 +102,9 @@ def stream_plan(targets: int, dimension: int, columns: int) -> StreamPlan:
     subspace, apart = min(max(SUBSPACE_SIZES), columns), min(max(COUNTS), columns)
     tiles = 4 * TILES * max(TILE_VALUES, dimension)
     vectors = (8 * HEIGHT_VECTORS + 8 * MOST) * targets
-    coordinates = 4 * targets * (columns + 4 * (subspace + apart))
-    dense = columns if dimension < STRUCTURED_FROM else min(columns, MOST_DENSE)
+    checked = min(columns, MOST_DENSE)
+    dense = columns if dimension < STRUCTURED_FROM else checked
+    coordinates = 4 * targets * (columns + checked + 4 * (subspace + apart))
     drawing = dimension * (
         4 * (dense + 2 * BLOCK) + 8 * apart
     )  # packed, a block as rows, the axes and theirs

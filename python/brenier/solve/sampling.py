@@ -203,10 +203,6 @@ class SubspaceSampler:
         other.shared = None
         return other
 
-    def release(self) -> None:
-        """Give back the memory of the last pass; the next step makes a new one."""
-        self.shared = None
-
     def draw(self, first: int, rows: int) -> Draw:
         noise = unit_vectors(self.seed, first, rows, self.plan.subspace, stream=self.streams.direction)
         if self.axes is not None:

@@ -226,7 +226,6 @@ def fresh_check(run: Run, first: int) -> Check:
     """A check from its sample number ``first`` on: full dimension, or subspaces where targets are streamed."""
     tol, masses, state = run.settings.tol, run.problem.masses, run.state
     if isinstance(run.problem.targets, StreamedTargets) and isinstance(run.sampler, SubspaceSampler):
-        run.sampler.release()
         return subspace_check(
             run.sampler,
             state.average,
