@@ -189,6 +189,7 @@ class FlippedSource:
         self.source, self.image_shape = source, shape
         self.shape = (2 * len(source), source.shape[1])
         self.byte_values: Tensor | None = getattr(source, "byte_values", None)
+        self.note = f"{getattr(source, 'note', 'as the source gives them')}, with mirror images"
 
     def __len__(self) -> int:
         return self.shape[0]

@@ -38,7 +38,7 @@ class Traffic:
         read = 4e-9 * self.values / max(self.reading, 1e-9)
         compute = 1e-9 * self.operations / max(self.working, 1e-9)
         bound = "reading-bound" if self.waiting > self.working else "compute-bound"
-        return f"read {read:.2g} GB/s, compute {compute:.3g} GFLOP/s, {bound}"
+        return f"{self.passes} passes, read {read:.2g} GB/s, compute {compute:.3g} GFLOP/s, {bound}"
 
 
 class StreamedTargets:
