@@ -129,7 +129,9 @@ def add_wins(counts: Tensor, winners: Tensor) -> None:
     if winners.device.type != "cpu":
         counts.scatter_add_(0, winners.clamp(min=0), (winners >= 0).to(counts.dtype))
         return
-    shares = np.array_split(winners.numpy(), max(1, min(threads.thread_count(), len(winners) // ROWS_PER_COUNT)))
+    shares = np.array_split(
+        winners.numpy(), max(1, min(threads.thread_count(), len(winners) // ROWS_PER_COUNT))
+    )
     total = counts.numpy()
     for wins in threads.run(partial(wins_of, targets=len(counts)), shares):
         total += wins
