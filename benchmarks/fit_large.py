@@ -5,8 +5,9 @@
     python benchmarks/fit_large.py --folder /tmp/large --scale 0.05 --max-memory 2GiB    # 3,500 × 49,152
 
 Runs of ``brenier fit`` in processes of their own: one unbroken, one killed in the middle (SIGKILL, not before its
-first checkpoint) and resumed. Printed for each: time, peak resident memory, χ²; and whether both have the same heights. --skip-unbroken
-compares with the digest in benchmarks/results/fit_large.json, which an unbroken run of the same settings wrote.
+first checkpoint) and resumed. Printed for each: time, peak resident memory, χ²; and whether both have the same
+heights. --skip-unbroken compares with the digest in benchmarks/results/fit_large.json, which an unbroken run of the
+same settings wrote.
 --scale s: s · 70,000 targets; below 0.1 the images are of 128 × 128, below 0.005 of 64 × 64 pixels.
 --save writes that file and the table of docs/scaling.md. The fits' progress lines go to FOLDER/*.log.
 """

@@ -30,12 +30,12 @@ def streams(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("brenier.solve.problem.BLOCK_VALUES", 700 * 8)
 
 
-def source() -> NoisedLatents:
-    return NoisedLatents(ArraySource(TARGETS), sigma=0.2, seed=3)
+def source(targets: torch.Tensor = TARGETS) -> NoisedLatents:
+    return NoisedLatents(ArraySource(targets), sigma=0.2, seed=3)
 
 
-def fitted(**options: object) -> brenier.FitResult:
-    return brenier.fit(source(), tol=0.1, progress=False, **options)
+def fitted(targets: torch.Tensor = TARGETS, **options: object) -> brenier.FitResult:
+    return brenier.fit(source(targets), tol=0.1, progress=False, **options)
 
 
 def test_a_streamed_fit_converges_by_the_count_of_independent_full_samples() -> None:
@@ -52,14 +52,20 @@ def test_a_streamed_fit_converges_by_the_count_of_independent_full_samples() -> 
     assert abs(error - result.error) < 4 * np.hypot(stderr, result.error_stderr)
 
 
-def test_heights_do_not_depend_on_tiles_passes_or_threads(monkeypatch: pytest.MonkeyPatch) -> None:
-    first = fitted(max_memory=1 << 30)
-    monkeypatch.setattr(streamed, "TILE_VALUES", 700 * 17)
+@pytest.mark.parametrize(("d", "kind"), [(700, "subspace"), (1100, "structured")])
+def test_heights_do_not_depend_on_tiles_passes_or_threads(
+    d: int, kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    targets = problems.image_like(203, d)
+    first = fitted(targets, max_memory=1 << 30)
+    monkeypatch.setattr(streamed, "TILE_VALUES", d * 17)
     monkeypatch.setattr(memory, "MOST_COLUMNS", 256)
     monkeypatch.setenv("BRENIER_NUM_THREADS", "1")
-    second = fitted()
+    second = fitted(targets)
     assert torch.equal(first.potential.heights, second.potential.heights)
     assert first.checks == second.checks
+    assert kind in first.sampling
+    assert "passes" in first.traffic
 
 
 def test_mean_and_norms_are_those_of_the_matrix() -> None:
