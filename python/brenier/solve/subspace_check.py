@@ -87,11 +87,12 @@ def subspace_check(
     """
     plan = plan_check(len(masses), tol, residual, sampler.widest)
     sampler, total, rows = sampler.for_checks(plan.subspace), plan.groups, plan.samples
+    start = -(-first // (rows * total)) * total  # where a pass for a whole check begins
     counts: list[np.ndarray] = []
     goal = min(FIRST_ROUND, total)
     while True:
         while len(counts) < goal:
-            counts.append(wins_of(sampler, heights, first // rows + len(counts), rows))
+            counts.append(wins_of(sampler, heights, start + len(counts), rows))
         check = Check(rows * goal, *chi_square_across(np.stack(counts), masses), at_samples)
         if goal >= total or hopeless(check, tol):
             return check
