@@ -70,7 +70,7 @@ def run(line: list[str], log: Path, kill_after: float | None = None) -> Ended:
             time.sleep(kill_after)
             while not log.with_suffix(".state").exists() and not has_ended(process.pid):
                 time.sleep(0.1)
-            process.send_signal(signal.SIGKILL)
+            os.kill(process.pid, signal.SIGKILL)  # not send_signal, which would wait for one that has ended
         _, status, usage = os.wait4(process.pid, 0)
         said.seek(0)
         text = said.read()

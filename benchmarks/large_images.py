@@ -6,6 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
+import torch
 from brenier.data import Stream, normal
 from brenier.engine.project import prepare_directions, project
 
@@ -35,7 +36,11 @@ def generate(path: Path, shape: tuple[int, int, int, int], seed: int = 0) -> Non
     def write(lo: int) -> None:
         hi = min(lo + ROWS, rows)
         weights = normal(seed + WEIGHTS_SEED, lo, hi - lo, channels * WAVES, stream=Stream.SAMPLE)
-        smooth = project(weights.view(-1, WAVES) * deviations, prepared).numpy().reshape(hi - lo, -1)
+        smooth = (
+            project(weights.view(-1, WAVES) * torch.from_numpy(deviations), prepared)
+            .numpy()
+            .reshape(hi - lo, -1)
+        )
         grain = normal(seed, lo, hi - lo, channels * side * side, stream=Stream.SAMPLE).numpy()
         for image, noise, place in zip(
             smooth, grain, file[lo:hi], strict=True
