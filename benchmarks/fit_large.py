@@ -148,7 +148,7 @@ def page(record: dict[str, Any]) -> str:
         f"`{settings['command']}`, {record['date'][:10]}, {record['machine']['processor']}, "
         f"{record['machine']['cores']} cores: {settings['shape'][0]:,} × {np.prod(settings['shape'][1:]):,} uint8 "
         f"({settings['bytes'] / 1e9:.1f} GB on disk), σ = {settings['sigma']}, tol = {settings['tol']}, "
-        f"max_memory = {settings['max_memory']}.\n\n"
+        f"max_memory = {settings['max_memory']}; load average before: {settings['load']}.\n\n"
     )
     table = tabulate(rows, headers=columns, tablefmt="github", disable_numparse=True)
     last = record["rows"][-1]["summary"] or "No result."
@@ -198,6 +198,7 @@ def main() -> None:
         stale.unlink()
     line = " ".join(["python benchmarks/fit_large.py", *sys.argv[1:]])
     settings = {"command": line, "shape": list(shape), "bytes": data.stat().st_size, "sigma": given.sigma}
+    settings["load"] = round(os.getloadavg()[0], 1)
     record = new_record("fit_large", settings | {"tol": given.tol, "max_memory": given.max_memory})
     measure(data, given, record)
     print(page(record))
