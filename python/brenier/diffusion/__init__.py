@@ -1,7 +1,8 @@
 """Diffusion models: schedules, preconditioning, small networks, loss, samplers, training."""
 
 from brenier.diffusion.ddim import VPSchedule, noise_of, sample_ddim, sample_ddpm
-from brenier.diffusion.dpm_ot import DPMOTSamples, sample_dpm_ot
+from brenier.diffusion.dpm_ot import DPMOTSamples, sample_dpm_ot, start_level
+from brenier.diffusion.guidance import guided
 from brenier.diffusion.heun import HeunSchedule, evaluations, sample_heun
 from brenier.diffusion.langevin import LangevinSchedule, denoiser_of, sample_langevin, score_of
 from brenier.diffusion.loss import draw_sigma, edm_loss
@@ -28,6 +29,7 @@ __all__ = [
     "edm_sigmas",
     "evaluations",
     "first_noise",
+    "guided",
     "noise_of",
     "sample_ddim",
     "sample_ddpm",
@@ -35,5 +37,6 @@ __all__ = [
     "sample_heun",
     "sample_langevin",
     "score_of",
+    "start_level",
     "train_edm",
 ]
