@@ -1,11 +1,13 @@
 """Diffusion models: schedules, preconditioning, small networks, loss, samplers, training."""
 
+from brenier.diffusion.checkpoints import load_ncsnv2, load_weights, read_weights
 from brenier.diffusion.ddim import VPSchedule, noise_of, sample_ddim, sample_ddpm
 from brenier.diffusion.dpm_ot import DPMOTSamples, sample_dpm_ot, start_level
 from brenier.diffusion.guidance import guided
 from brenier.diffusion.heun import HeunSchedule, evaluations, sample_heun
 from brenier.diffusion.langevin import LangevinSchedule, denoiser_of, sample_langevin, score_of
 from brenier.diffusion.loss import draw_sigma, edm_loss
+from brenier.diffusion.ncsnv2 import NCSNv2
 from brenier.diffusion.networks import MLP, SmallUNet
 from brenier.diffusion.precond import EDMPrecond
 from brenier.diffusion.process import Level, ReverseProcess, first_noise
@@ -19,6 +21,7 @@ __all__ = [
     "HeunSchedule",
     "LangevinSchedule",
     "Level",
+    "NCSNv2",
     "ReverseProcess",
     "SmallUNet",
     "TrainResult",
@@ -30,7 +33,10 @@ __all__ = [
     "evaluations",
     "first_noise",
     "guided",
+    "load_ncsnv2",
+    "load_weights",
     "noise_of",
+    "read_weights",
     "sample_ddim",
     "sample_ddpm",
     "sample_dpm_ot",
