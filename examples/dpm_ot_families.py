@@ -26,7 +26,7 @@ denoiser = train_edm(MLP(64, width=128, depth=2), train, steps=1500, progress=Fa
 vp = VPSchedule.from_sigmas(edm_sigmas(20))  # a model of your own: VPSchedule(alphas_cumprod, timesteps)
 families = {  # the model in the form that each sampler takes, the schedule, and M
     "heun": (denoiser, edm_sigmas(20), 7),
-    "langevin": (score_of(denoiser), LangevinSchedule.geometric(10.0, 0.02, 60, steps_each=2), 30),
+    "langevin": (score_of(denoiser), LangevinSchedule.geometric(10.0, 0.02, 60), 30),
     "ddim": (noise_of(denoiser, vp), vp, 7),
 }
 for name, (model, schedule, last_steps) in families.items():

@@ -4,6 +4,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
 import torch
 from brenier.diffusion import edm_sigmas, sample_heun
 
@@ -37,6 +38,7 @@ def run(folder: Path, *command: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run([sys.executable, *command], cwd=folder, capture_output=True, text=True, check=False)
 
 
+@pytest.mark.slow  # three interpreters, and an export
 def test_a_pickled_network_runs_without_its_code_after_conversion(tmp_path: Path) -> None:
     (tmp_path / "repository").mkdir()
     (tmp_path / "repository" / "theirs.py").write_text(THEIRS)
