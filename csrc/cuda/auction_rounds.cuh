@@ -5,7 +5,7 @@
 // Jacobi rounds of D. P. Bertsekas' ε-scaled auction (Annals of OR 14, 1988): all rows without a column bid at the prices
 // of the round's start, so that nothing depends on who comes first. Almost all rounds would serve a last few rows: the
 // coarse phases leave n/128 of them waiting, and the last n/256 are inserted (auction_insert.cuh). What that costs is
-// in the certificate; where it costs too much, the next phase is finer and leaves fewer.
+// in the certificate; where it costs too much, the next phase leaves fewer, then is finer.
 #pragma once
 
 #include "cuda/auction_insert.cuh"
@@ -13,6 +13,7 @@
 namespace brenier::cuda {
 
 constexpr double kFirstEpsilon = 0.2;  // in standard deviations of cost + price
+constexpr double kLastEpsilon = 0.7;   // and times the gap: n of them fit into it, and insertions beside them
 constexpr int kEpsilonRatio = 5;
 constexpr int kSampledRows = 64;
 constexpr int kLeftCoarse = 128, kLeftFine = 256;  // 1/128 and 1/256 of the rows
@@ -148,7 +149,7 @@ BRENIER_BOTH bool certified(Team& team, const State& s, double gap) {
 BRENIER_BOTH std::int32_t at_least_one(double value) { return value < 1 ? 1 : static_cast<std::int32_t>(value); }
 
 BRENIER_BOTH Steps first_steps(int n, std::int32_t spread, double gap) {
-    const std::int32_t last = at_least_one(gap * spread), first = at_least_one(kFirstEpsilon * spread);
+    const std::int32_t last = at_least_one(kLastEpsilon * gap * spread), first = at_least_one(kFirstEpsilon * spread);
     return {first > last ? first : last, last, n / kLeftFine};
 }
 
@@ -160,11 +161,12 @@ BRENIER_BOTH bool finer(Steps& steps) {
     return true;
 }
 
-// What the certificate asks for when it was not reached: false where there is nothing finer.
+// What the certificate asks for when it was not reached, fewer insertions first: a finer ε makes the last rows' bids
+// many. False where there is nothing finer.
 BRENIER_BOTH bool refine(Steps& steps) {
     if (steps.last <= 1 && steps.left == 0) return false;
-    steps.last = steps.last / kEpsilonRatio > 1 ? steps.last / kEpsilonRatio : 1;
-    steps.left /= 4;
+    if (steps.left == 0) steps.last = steps.last / kEpsilonRatio > 1 ? steps.last / kEpsilonRatio : 1;
+    steps.left = steps.left * 3 / 4;
     steps.epsilon = steps.last;
     return true;
 }

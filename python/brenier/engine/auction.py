@@ -19,7 +19,7 @@ from torch import Tensor
 from brenier.errors import InputError
 
 COST_BITS = 26
-CLOSE_ENOUGH = 1e-4
+CLOSE_ENOUGH = 1e-3
 """The gap at which a device stops where the exact optimum was asked for: the CPU is faster at the rest."""
 
 MOST_ROUNDS = 20_000
@@ -69,6 +69,9 @@ class Bids:
 class Bidder(Protocol):
     """An engine that bids on its own device."""
 
+    def products(self, x: Tensor, z: Tensor, rough: bool) -> Tensor:
+        """x zᵀ for rows (B, m, d), float32 or float64; if rough and float32, of `halves`."""
+
     def solve(self, problems: Problems, gap: float) -> Bids:
         """Bids until the gap is proved, or until nothing more can be; launches only where it can."""
 
@@ -94,6 +97,13 @@ class Proof:
     def within(self, gap: float) -> bool:
         """Whether at most this share of the gain is lost, by the prices."""
         return self.optimal or (self.finite and self.excess <= gap * self.gain)
+
+
+def halves(rows: Tensor) -> Tensor:
+    """Rows as float16, times a power of two that brings the largest element to between 2⁷ and 2⁸."""
+    largest = rows.abs().amax() if rows.numel() else rows.new_zeros(())
+    exponent = torch.where(largest > 0, 8 - torch.frexp(largest.float()).exponent, 0)
+    return torch.ldexp(rows, exponent).half().contiguous()
 
 
 def require_sizes(sizes: tuple[int, ...]) -> None:

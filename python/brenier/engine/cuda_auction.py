@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from brenier.engine.auction import MOST_ROUNDS, Bids, Problems, before, require_sizes
+from brenier.engine.auction import MOST_ROUNDS, Bids, Problems, before, halves, require_sizes
 from brenier.engine.cuda_filter import Runner, module
 
 
@@ -61,6 +62,13 @@ class CudaBidder:
 
     runner: Runner
     most_rounds: int = MOST_ROUNDS
+
+    def products(self, x: Tensor, z: Tensor, rough: bool) -> Tensor:
+        """x zᵀ for (B, m, d) by torch: float32 from float16 on tensor cores if rough, where torch can."""
+        if rough and x.is_cuda and x.dtype == torch.float32:
+            with contextlib.suppress(TypeError):  # out_dtype: torch 2.8
+                return torch.bmm(halves(x), halves(z).transpose(1, 2), out_dtype=torch.float32)
+        return torch.bmm(x, z.transpose(1, 2))
 
     def solve(self, problems: Problems, gap: float) -> Bids:
         """Bids until the gap is proved or nothing finer is left. Raises EngineError."""

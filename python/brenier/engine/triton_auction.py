@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -21,11 +20,12 @@ from brenier.engine.auction import (
     STALLED,
     Bids,
     Problems,
+    halves,
     require_sizes,
 )
 from brenier.engine.triton_filter import kernels
 
-FIRST_EPSILON, EPSILON_RATIO, SAMPLED_ROWS = 0.2, 5, 64
+FIRST_EPSILON, LAST_EPSILON, EPSILON_RATIO, SAMPLED_ROWS = 0.2, 0.7, 5, 64
 LEFT_COARSE, LEFT_FINE = 128, 256
 UNMADE = -(1 << 31)
 
@@ -40,7 +40,7 @@ class Steps:
 
     @classmethod
     def first(cls, n: int, spread: float, gap: float) -> Steps:
-        last, coarse = max(1, int(gap * spread)), max(1, int(FIRST_EPSILON * spread))
+        last, coarse = max(1, int(LAST_EPSILON * gap * spread)), max(1, int(FIRST_EPSILON * spread))
         return cls(max(last, coarse), last, n // LEFT_FINE)
 
     @property
@@ -54,8 +54,8 @@ class Steps:
         """What the certificate asks for when it was not reached; None where there is nothing finer."""
         if self.last <= 1 and self.left == 0:
             return None
-        last = max(1, self.last // EPSILON_RATIO)
-        return Steps(last, last, self.left // 4)
+        last = max(1, self.last // EPSILON_RATIO) if self.left == 0 else self.last
+        return Steps(last, last, self.left * 3 // 4)
 
 
 @dataclass(frozen=True)
@@ -74,6 +74,21 @@ class TritonBidder:
             return Bids(empty.long(), empty.int(), empty.double(), empty.long().reshape(0, FACTS))
         fields = zip(*((one.permutation, one.price, one.top, one.facts) for one in parts), strict=True)
         return Bids(*(torch.cat(field) for field in fields))
+
+    def products(self, x: Tensor, z: Tensor, rough: bool) -> Tensor:
+        """x zᵀ for (B, m, d), float32 from float32 or, if rough, from float16; float64 by torch."""
+        if x.dtype == torch.float64 or x.numel() == 0:
+            return x @ z.transpose(1, 2)
+        out = torch.empty(len(x), x.shape[1], z.shape[1], dtype=torch.float32, device=x.device)
+        left, right = (halves(one) if rough else one.contiguous() for one in (x, z))
+        block = 64 if self.interpreted or not rough else 128
+        grid = (-(-x.shape[1] // block), -(-z.shape[1] // block))
+        for k in range(len(x)):
+            kernels("auction").products[grid](
+                left[k], right[k], out[k], x.shape[1], z.shape[1], x.shape[2], x.shape[2], x.shape[2],
+                BLOCK=block, BLOCK_DEPTH=32, PRECISION="ieee", num_warps=8, num_stages=3,
+            )  # fmt: skip
+        return out
 
     def one(self, scores: Tensor, maximize: bool, gap: float) -> Bids:
         n = len(scores)
@@ -175,7 +190,7 @@ class Rounds:
             self.rounds += together
 
     def look(self, mode: int, epsilon: int, left: int) -> None:
-        code, rows = kernels("auction"), 64 if self.bidder.interpreted else 4
+        code, rows = kernels("auction"), 128 if self.bidder.interpreted else 4
         code.look[(-(-self.n // rows),)](
             self.cost, self.price, self.bid, self.owner, self.column, self.list_column, self.list_cost,
             self.bound, self.control, self.least, self.n, epsilon, left,
@@ -220,23 +235,3 @@ class Rounds:
         self.owner[self.column[k]] = i
         self.column[k], self.owner[column] = column, k
         self.control[0] -= 1
-
-
-def halves(rows: Tensor) -> tuple[Tensor, Tensor]:
-    """Rows as float16, scaled by a power of two so that the largest element is between 128 and 256; and that scale."""
-    largest = rows.abs().amax().float() if rows.numel() else torch.zeros((), device=rows.device)
-    exponent = torch.where(largest > 0, 8 - torch.frexp(largest).exponent, 0)
-    return torch.ldexp(rows.float(), exponent).half(), exponent
-
-
-def products(x: Tensor, z: Tensor, interpreted: bool) -> Tensor:
-    """x zᵀ in float32 from float16 or float32 rows (n, d); no tf32."""
-    out = torch.empty(len(x), len(z), dtype=torch.float32, device=x.device)
-    if out.numel() == 0 or x.shape[1] == 0:
-        return out.zero_()
-    x, z, block = x.contiguous(), z.contiguous(), 64 if interpreted or x.dtype == torch.float32 else 128
-    sizes: tuple[Any, ...] = (len(x), len(z), x.shape[1], x.stride(0), z.stride(0))
-    kernels("auction").products[(-(-len(x) // block), -(-len(z) // block))](
-        x, z, out, *sizes, BLOCK=block, BLOCK_DEPTH=32, PRECISION="ieee", num_warps=8, num_stages=3
-    )
-    return out
