@@ -29,6 +29,8 @@ void bind_auction(pybind11::module_& module, Result result) {
     namespace py = pybind11;
     py::enum_<Team>(module, "Team").value("block", Team::kBlock).value("cluster", Team::kCluster).value("grid", Team::kGrid);
     py::class_<AuctionConfig>(module, "AuctionConfig")
+        .def(py::init([](Team team, int blocks, int threads) { return AuctionConfig{team, blocks, threads}; }), "team"_a,
+             "blocks"_a, "threads"_a)
         .def_readonly("team", &AuctionConfig::team)
         .def_readonly("blocks", &AuctionConfig::blocks)
         .def_readonly("threads", &AuctionConfig::threads);

@@ -51,7 +51,7 @@ def engine(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> s
 
 def size(engine: str, many: int) -> int:
     """Fewer rows for the interpreter, which is slow."""
-    return many if engine == "cuda" else min(many, 24)
+    return many if engine == "cuda" else min(many, 12)
 
 
 def scores_of(n: int, dtype: torch.dtype = torch.float32) -> torch.Tensor:
@@ -107,11 +107,12 @@ def test_forbidden_pairs_are_solved_by_the_cpu(engine: str) -> None:
 
 
 def test_a_batch_is_solved_at_once_and_views_are_taken(engine: str) -> None:
-    scores = torch.stack([scores_of(20), -scores_of(20), scores_of(20).T])
+    n = size(engine, 20)
+    scores = torch.stack([scores_of(n), -scores_of(n), scores_of(n).T])
     found = brenier.solve_assignment(scores.transpose(1, 2), engine=engine)
-    assert found.permutation.shape == (3, 20)
+    assert found.permutation.shape == (3, n)
     for one, cost in zip(scores, found.cost, strict=True):
-        assert float(cost) == pytest.approx(best(one))
+        assert float(cost) == pytest.approx(best(one.T))
     assert brenier.solve_assignment(torch.zeros(0, 5, 5), engine=engine).permutation.shape == (0, 5)
     assert brenier.solve_assignment(torch.zeros(0, 0), engine=engine).cost == 0
 
@@ -126,19 +127,22 @@ def test_pairs_are_those_of_the_cpu(engine: str) -> None:
     assert near.cost - expected.cost <= 1.1e-2 * (near.cost_before - expected.cost) + 1e-6
 
 
-@pytest.mark.parametrize("labels", [torch.arange(24) % 3, torch.arange(24) // 9])
+@pytest.mark.parametrize("labels", [torch.arange(24) % 3, torch.arange(24) // 5])
 def test_classes_keep_their_noise_whether_of_one_size_or_not(engine: str, labels: torch.Tensor) -> None:
+    n = size(engine, 24)
+    labels = labels[:n]
     found, expected = (
-        brenier.pair(DATA[:24], NOISE[:24], labels=labels, engine=one) for one in (engine, "cpu")
+        brenier.pair(DATA[:n], NOISE[:n], labels=labels, engine=one) for one in (engine, "cpu")
     )
     assert torch.equal(labels[found.permutation], labels)
     assert torch.equal(found.permutation, expected.permutation)
 
 
 def test_conditions_and_arrays_go_the_same_way(engine: str) -> None:
-    condition = DATA[:24, :2]
+    n = size(engine, 24)
+    condition = DATA[:n, :2]
     found, expected = (
-        brenier.pair(DATA[:24].numpy(), NOISE[:24].numpy(), condition=condition, share=0.05, engine=one)
+        brenier.pair(DATA[:n].numpy(), NOISE[:n].numpy(), condition=condition, share=0.05, engine=one)
         for one in (engine, "cpu")
     )
     assert isinstance(found.permutation, np.ndarray)
