@@ -1,0 +1,46 @@
+"""How many rounds the device auction needs, counted without a device: csrc/cuda/auction_rounds.cuh run by the host check.
+
+    python benchmarks/auction_rounds.py [rows ...]
+
+Scores of images against noise (d = 3,072), a gap of 1e-3 to be proved. Rounds, lists and insertions are integers that no
+schedule changes: a GPU counts the same. Times are not measured.
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+import numpy as np
+import torch
+from brenier.engine.auction import INSERTED, RENEWALS, ROUNDS, Problems, certify
+from brenier.engine.cuda_auction import CudaBidder
+from brenier.engine.cuda_filter import module
+from pairing_cpu import IMAGES
+
+
+class Host:
+    """The host check in place of a GPU."""
+
+    processors, major = 132, 9
+
+    def run(self, verb: str, *arguments: Any) -> None:
+        run = {"quantise": module().quantise_on_host, "auction": module().auction_on_host}[verb]
+        run(*arguments[:2]) if verb == "quantise" else run(*arguments[:2], False)
+
+
+def main(sizes: list[int]) -> None:
+    bidder = CudaBidder(Host())
+    print("family         rows  team     rounds  lists a row  inserted  proved gap")
+    for family, make in IMAGES.items():
+        for n in sizes:
+            given = Problems(torch.from_numpy(make(n, np.random.default_rng(0))).flatten(), (n,))
+            bids = bidder.solve(given, 1e-3)
+            (proof,), facts = certify(given, bids), bids.facts[0].tolist()
+            team = bidder.configuration(given).team.name
+            counts = f"{facts[ROUNDS]:6d} {facts[RENEWALS] / n:12.1f} {facts[INSERTED]:9d}"
+            print(f"{family:13s} {n:5d}  {team:8s} {counts}  {proof.excess / proof.gain:.1e}", flush=True)
+
+
+if __name__ == "__main__":
+    main([int(word) for word in sys.argv[1:]] or [256, 1024, 4096])
