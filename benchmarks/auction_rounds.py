@@ -1,9 +1,9 @@
-"""How many rounds the device auction needs, counted without a device: csrc/cuda/auction_rounds.cuh run by the host check.
+"""How many rounds the device auction needs, counted without a device: by the host check of its rules.
 
     python benchmarks/auction_rounds.py [rows ...]
 
-Scores of images against noise (d = 3,072), a gap of 1e-3 to be proved. Rounds, lists and insertions are integers that no
-schedule changes: a GPU counts the same. Times are not measured.
+Scores of images against noise (d = 3,072), a gap of 1e-3 to be proved. Rounds, lists and insertions are integers
+that no schedule changes: a GPU counts the same. Times are not measured.
 """
 
 from __future__ import annotations

@@ -2,9 +2,9 @@
 
     python benchmarks/pairing_gpu.py [results.json]
 
-Rows of d = 3,072 with a falling spectrum, float32, against normal noise, on the device. Timed with CUDA events, medians after a
-warm-up: the product of half-precision roundings, the integers, the bids; the certificate is on the device by then.
-`proved` is what it says, read afterwards; `pair` is the wall time of brenier.pair as a user calls it. Exits with 2
+Rows of d = 3,072 with a falling spectrum, float32, against normal noise, on the device. Timed with CUDA events, medians
+after a warm-up: the product of half-precision roundings, the integers, the bids; the certificate is on the device
+by then. `proved` is what it says, read afterwards; `pair` is the wall time of brenier.pair as a user calls it. Exits with 2
 where there is no CUDA device, 1 where a gap was not proved.
 """
 
@@ -21,7 +21,12 @@ import torch
 from torch import Tensor
 
 DEPTH, GAP = 3072, 1e-3
-GOALS = [((1, 1024), 1.0), ((1, 4096), 2.0), ((1, 16384), 6.0), ((128, 256), 1.0)]  # problems, rows; ms, one H200
+GOALS = [
+    ((1, 1024), 1.0),
+    ((1, 4096), 2.0),
+    ((1, 16384), 6.0),
+    ((128, 256), 1.0),
+]  # problems, rows; ms, one H200
 
 
 def drawn(problems: int, rows: int) -> tuple[Tensor, Tensor]:
@@ -94,7 +99,9 @@ def main(arguments: list[str]) -> int:
             if engine == "triton" and problems > 1:
                 continue  # one problem after the other
             rows.append(measure(engine, problems, size, goal))
-            print({key: round(v, 5) if isinstance(v, float) else v for key, v in rows[-1].items()}, flush=True)
+            print(
+                {key: round(v, 5) if isinstance(v, float) else v for key, v in rows[-1].items()}, flush=True
+            )
             path.write_text(json.dumps({"device": name, "rows": rows}, indent=1) + "\n")
     print(f"written to {path}")
     return 0 if all(row["proved"] <= GAP for row in rows) else 1

@@ -2,10 +2,10 @@
 
     cost[i, j] = ⌊(top_i − score[i, j])/unit⌋ (26 bits),  bid = price + second best − best + ε,  highest bid wins
 
-The rules are those of csrc/cuda/auction_rules.cuh, with lists of another shape: slot s of row i holds the cheapest column
-of j mod 128 = s at the prices of the list's making, and `bound` the least that was left out. Prices only rise, so all that
-is not listed stays at or above it. Among equals the column next after the row's own position is best; the
-highest bid wins, then the lower row: packed into one 64-bit maximum, the result is that of any schedule.
+The rules are those of csrc/cuda/auction_rules.cuh, with lists of another shape: slot s of row i holds the cheapest
+column of j mod 128 = s at the prices of the list's making, and `bound` the least that was left out. Prices only
+rise, so all that is not listed stays at or above it. Among equals the column next after the row's own position is
+best; the highest bid wins, then the lower row: packed into one 64-bit maximum, the result is that of any schedule.
 
 `look` reads 1 kB a row that bids (128 columns, costs and their prices), or the whole row where the list is worn out;
 `resolve` reads 8 bytes a column. Not run on hardware: checked in Triton's interpreter.
@@ -47,9 +47,7 @@ def products(
             other=0,
         )
         sums = tl.dot(left, tl.trans(right), sums, input_precision=PRECISION)
-    tl.store(
-        out + i[:, None] * columns + j[None, :], sums, mask=(i[:, None] < rows) & (j[None, :] < columns)
-    )
+    tl.store(out + i[:, None] * columns + j[None, :], sums, mask=(i[:, None] < rows) & (j[None, :] < columns))
 
 
 @triton.jit
@@ -86,7 +84,7 @@ def cheapest_by_slot(cost, price, row, stale, n, start, LISTED: tl.constexpr, RO
     where = tl.full((ROWS, LISTED), -1, dtype=tl.int32)
     rest = tl.full((ROWS, LISTED), INFINITE, dtype=tl.int32)
     blocks = tl.cdiv(n, LISTED)
-    for b in range(0, blocks):
+    for b in range(blocks):
         column = (start + b) % blocks * LISTED + slot
         wanted = stale[:, None] & (column[None, :] < n)
         its_price = tl.load(price + column, mask=column < n, other=0)

@@ -1,4 +1,4 @@
-"""Score matrices that assignment solvers get wrong first, and what every answer must satisfy; for the device auctions."""
+"""Score matrices that assignment solvers get wrong first, and what every answer of a device auction must satisfy."""
 
 from __future__ import annotations
 
@@ -70,7 +70,9 @@ def best_total(scores: np.ndarray, maximize: bool = True) -> float:
     return float(scores[rows, columns].astype(float).sum())
 
 
-def assert_certified(scores: np.ndarray, permutation: torch.Tensor, proof: Proof, maximize: bool = True) -> None:
+def assert_certified(
+    scores: np.ndarray, permutation: torch.Tensor, proof: Proof, maximize: bool = True
+) -> None:
     """A permutation, its total as said, and scipy's optimum inside the certificate."""
     n = len(scores)
     assert sorted(permutation.tolist()) == list(range(n))

@@ -46,7 +46,9 @@ def test_many_small_random_problems_stay_inside_their_certificates() -> None:
         matrices = [rng.standard_normal((n, n)).astype(dtype) for n in rng.integers(1, 40, 150)]
         given = problems(*matrices)
         bids, proofs = solved(HOST, given)
-        for scores, permutation, proof in zip(matrices, bids.permutation.split(given.sizes), proofs, strict=True):
+        for scores, permutation, proof in zip(
+            matrices, bids.permutation.split(given.sizes), proofs, strict=True
+        ):
             assert_certified(scores, permutation, proof)
             assert proof.within(1e-3)
 

@@ -22,7 +22,9 @@ def test_sizes_around_a_tile_prove_the_gap_asked_for(n: int) -> None:
 
 @here
 @pytest.mark.parametrize("maximize", [True, False])
-@pytest.mark.parametrize("name", ["constant", "constant columns", "integers", "duplicate rows", "large offset"])
+@pytest.mark.parametrize(
+    "name", ["constant", "constant columns", "integers", "duplicate rows", "large offset"]
+)
 def test_ties_and_constants_stay_inside_their_certificates(name: str, maximize: bool) -> None:
     scores = families(17)[name]
     bids, (proof,) = solved(BIDDER, problems(scores, maximize=maximize), 1e-2)

@@ -17,7 +17,10 @@ def main(capability: int) -> None:
     kernels = [
         (auction.products, {"BLOCK": 128, "BLOCK_DEPTH": 32, "PRECISION": "ieee"}, 8, 3),
         (auction.quantise, {"ROWS": 16, "BLOCK": 128}, 4, 3),
-        *((auction.look, {"MODE": mode, **tiles}, 4, 3) for mode in (auction.BID, auction.SIFT, auction.LEAST)),
+        *(
+            (auction.look, {"MODE": mode, **tiles}, 4, 3)
+            for mode in (auction.BID, auction.SIFT, auction.LEAST)
+        ),
         (auction.resolve, {"BLOCK": 256}, 4, 3),
     ]
     for kernel, constants, warps, stages in kernels:

@@ -154,7 +154,9 @@ def test_no_rows_are_no_pairs(engine: str) -> None:
     assert brenier.pair(DATA[:0], NOISE[:0], engine=engine).permutation.shape == (0,)
 
 
-@pytest.mark.parametrize("scores", [torch.zeros(2, 3), torch.zeros(4), torch.tensor([[2**53 + 2, 0], [0, 0]])])
+@pytest.mark.parametrize(
+    "scores", [torch.zeros(2, 3), torch.zeros(4), torch.tensor([[2**53 + 2, 0], [0, 0]])]
+)
 def test_what_is_no_problem_is_an_input_error(engine: str, scores: torch.Tensor) -> None:
     with pytest.raises(InputError, match=r"^scores: expected .*"):
         brenier.solve_assignment(scores, engine=engine)

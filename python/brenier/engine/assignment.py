@@ -148,16 +148,22 @@ RUNNING, DONE, INFEASIBLE, NOT_A_NUMBER, UNBOUNDED, OUT_OF_MEMORY = range(
 )  # csrc/cpu/assignment/assignment.hpp
 
 
-def _open(
-    scores: np.ndarray, maximize: bool, gap: float, bid_from: int, prices: np.ndarray | None
-) -> Any:
+def _open(scores: np.ndarray, maximize: bool, gap: float, bid_from: int, prices: np.ndarray | None) -> Any:
     from brenier import _core
 
     item = scores.itemsize
     rows, columns = (stride // item for stride in scores.strides)
     body = os.environ.get("BRENIER_CPU_BODY", "")
     problem = _core.open_assignment(
-        scores.ctypes.data, item == 4, len(scores), rows, columns, maximize, gap, bid_from, body,
+        scores.ctypes.data,
+        item == 4,
+        len(scores),
+        rows,
+        columns,
+        maximize,
+        gap,
+        bid_from,
+        body,
         0 if prices is None else prices.ctypes.data,
     )
     if problem is None:

@@ -1,11 +1,11 @@
-"""Assignment bid for on a device: what the auctions of csrc/cuda and kernels/auction.py share, and what their prices prove.
+"""Assignment bid for on a device: what csrc/cuda and kernels/auction.py share, and what their prices prove.
 
     cost[i, j] = ⌊|top_i − score[i, j]| / unit⌋,  top_i the best score of row i,  unit a power of two
     bound = Σ_i top_i ∓ unit·dual,  dual = Σ_i min_j (cost[i, j] + p_j) − Σ_j p_j ≤ Σ_i cost[i, π(i)]
 
-No permutation's total is beyond the bound, whatever was bid: the integers are exact, costs are rounded down, and prices are
-integers. Totals are float64 sums of the scores themselves. Nothing here waits for the device but `certify`, which
-reads a few numbers a problem; scores stay where they are.
+No permutation's total is beyond the bound, whatever was bid: the integers are exact, costs are rounded down, and
+prices are integers. Totals are float64 sums of the scores themselves. Nothing here waits for the device but
+`certify`, which reads a few numbers a problem; scores stay where they are.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """The launches of kernels/auction.py: two a round, the phases driven from here. Not run on hardware.
 
-The phases are those of csrc/cuda/auction_rounds.cuh. The host reads how many rows wait every few rounds; rounds launched
-beyond the last find nobody to serve.
+The phases are those of csrc/cuda/auction_rounds.cuh. The host reads how many rows wait every few rounds; rounds
+launched beyond the last find nobody to serve.
 """
 
 from __future__ import annotations
@@ -129,7 +129,11 @@ class Rounds:
         self.cost_sum = int(self.column_sum.sum())
         self.price = ((self.cost_sum // n - self.column_sum) // n).int()
         self.bid, self.owner, self.column = full(0, n, dtype=torch.int64), full(-1, n), full(-1, n)
-        self.list_column, self.list_cost, self.bound = full(-1, n, listed), full(0, n, listed), full(UNMADE, n)
+        self.list_column, self.list_cost, self.bound = (
+            full(-1, n, listed),
+            full(0, n, listed),
+            full(UNMADE, n),
+        )
         self.control = torch.tensor([n, 0], dtype=torch.int32, device=device)
         self.least, self.rounds, self.inserted = full(0, n), 0, 0
 
@@ -214,7 +218,7 @@ class Rounds:
         self.control[0] = 0
 
     def insert(self) -> None:
-        """Each row that is left, ascending, the cheapest way: to a free column, or to that of a row that moves to one."""
+        """Each row that is left, ascending: to a free column, or to that of a row that moves to one."""
         rows, free = self.rest()
         self.inserted += len(rows)
         everyone = torch.arange(self.n, device=self.cost.device)

@@ -6,13 +6,14 @@ C²OT's (Cheng and Schwing, "The Curse of Conditions", arXiv 2503.10636; checked
 github.com/hkchengrex/C2OT, c2ot/ot.py, not against the paper's text):
   - the cost M + w·C, M squared distances of data and noise, C a distance between the conditions of the row and of the
     row at which the noise stands: 1 − cosine by default, squared distance as an option;
-  - the rule for w: r(w), the share of all N² pairs (i, j) with M_ij + w·C_ij ≤ M_ii, is brought to a target r, by doubling w
-    and ten bisections to within 1e-3, anew for each batch from the last w; no weight where r(0) is below r already;
+  - the rule for w: r(w), the share of all N² pairs (i, j) with M_ij + w·C_ij ≤ M_ii, is brought to a target r (0.05 in
+    their toy example) by doubling w, then bisection, at most ten times each, to within 1e-3, from the last batch's w;
+    no weight where r(0) is below r already;
   - the same condition on both sides, and a one-to-one assignment.
 
 Ours:
-  - C is the squared distance of the conditions as given. For unit vectors it is twice 1 − cosine, so that our w is half of
-    theirs for the same cost; scaling them to unit length is left to the caller. With M squared distances, too,
+  - C is the squared distance of the conditions as given. For unit vectors it is twice 1 − cosine, so that our w is
+    half of theirs for the same cost; scaling them to unit length is left to the caller. With M squared distances, too,
 
         ‖y_i − ε_j‖² + w·‖c_i − c_j‖²  ≡  −2(⟨y_i, ε_j⟩ + w·⟨c_i, c_j⟩)
 

@@ -1,8 +1,8 @@
 """Assignments bid for where the scores are: which engine takes them, and who finishes what it leaves open.
 
-A device stops when the gap asked for is proved, or 1e-3 where the optimum was asked for. What is then still open, and what
-a device does not take (forbidden pairs, prices that ran away), goes to the CPU's solver with the device's prices
-to start from; only then do scores leave the device, and the status says so.
+A device stops when the gap asked for is proved, or 1e-3 where the optimum was asked for. What is then still open, and
+what a device does not take (forbidden pairs, prices that ran away), goes to the CPU's solver with the device's
+prices to start from; only then do scores leave the device, and the status says so.
 """
 
 from __future__ import annotations
@@ -62,9 +62,7 @@ def solve_on_device(bidder: Bidder, problems: Problems, gap: float) -> Solved:
     return Solved(permutation, proofs, proved, PairingStatus.FINISHED_ON_CPU if open_problems else status)
 
 
-def finish(
-    problems: Problems, bids: Bids, proofs: list[Any], which: Sequence[int], gap: float
-) -> Tensor:
+def finish(problems: Problems, bids: Bids, proofs: list[Any], which: Sequence[int], gap: float) -> Tensor:
     """The permutation with those problems solved again on the CPU, from the device's prices; their proofs replaced."""
     if not which:
         return bids.permutation

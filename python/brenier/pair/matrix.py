@@ -93,13 +93,10 @@ def _column(solved: Sequence[Any], name: str) -> np.ndarray:
 def _solve_on_device(bidder: Bidder, scores: Array, maximize: bool, gap: float, started: float) -> Pairing:
     problems, shape = matrices(scores, maximize)
     solved = solve_on_device(bidder, problems, gap)
-    permutation = solved.permutation.view(shape)
-    permutation = permutation if isinstance(scores, Tensor) else permutation.numpy()
-    cost, before = (_column(solved.proofs, name) for name in ("total", "identity_total"))
-    if len(shape) == 1:
-        cost, before = (float(each.sum()) for each in (cost, before))
-    else:
-        cost, before = like(cost, scores), like(before, scores)
+    found = solved.permutation.view(shape)
+    totals = [_column(solved.proofs, name) for name in ("total", "identity_total")]
+    cost, before = (float(each[0]) if len(shape) == 1 else like(each, scores) for each in totals)
+    permutation = found if isinstance(scores, Tensor) else found.numpy()
     seconds = time.perf_counter() - started
     return Pairing(permutation, cost, before, solved.gap, solved.status, seconds)
 

@@ -8,14 +8,15 @@ from enum import Enum
 from typing import Any, Protocol
 
 
-
 class PairingStatus(Enum):
     """How a solve ended; the value is the sentence to print."""
 
     OPTIMAL = "optimal: the dual bound proves that no permutation is better, up to float64 rounding"
     OPTIMAL_BY_PATHS = "optimal by the dual bound, up to rounding; bidding stalled and paths finished"
     WITHIN_GAP = "within the gap asked for, proved by the dual bound; a better permutation may exist"
-    FINISHED_ON_CPU = "proved as good as asked for; the device's prices left it open, and the CPU's solver finished"
+    FINISHED_ON_CPU = (
+        "proved as good as asked for; the device's prices left it open, and the CPU's solver finished"
+    )
     UNPROVED = "all rows are matched, but rounding leaves a larger gap than asked for: rescale the scores"
 
     def __str__(self) -> str:
