@@ -4,8 +4,8 @@
 
 Rows of d = 3,072 with a falling spectrum, float32, against normal noise, on the device. Timed with CUDA events, medians
 after a warm-up: the product of half-precision roundings, the integers, the bids; the certificate is on the device
-by then. `proved` is what it says, read afterwards; `pair` is the wall time of brenier.pair as a user calls it. Exits with 2
-where there is no CUDA device, 1 where a gap was not proved.
+by then. `proved` is what it says, read afterwards; `pair_ms` is the wall time of brenier.pair as a user calls it.
+Exits with 2 where there is no CUDA device, 1 where a gap was not proved.
 """
 
 from __future__ import annotations

@@ -136,6 +136,7 @@ class Rounds:
         )
         self.control = torch.tensor([n, 0], dtype=torch.int32, device=device)
         self.least, self.rounds, self.inserted = full(0, n), 0, 0
+        self.together = min(128, 1 << (n - 1).bit_length())  # rows or columns of a program in the interpreter
 
     def quantise(self, scores: Tensor, sign: float) -> None:
         exponent = 0 if self.range_bits == 0 else (self.range_bits >> 52) - 1023 - (COST_BITS - 1)
@@ -186,7 +187,7 @@ class Rounds:
                 return False
             for _ in range(together):
                 self.look(code.BID, steps.epsilon, left)
-                size = 1024 if self.bidder.interpreted else 256
+                size = self.together if self.bidder.interpreted else 256
                 code.resolve[(-(-self.n // size),)](
                     self.price, self.bid, self.owner, self.column, self.control, self.n,
                     BLOCK=size, num_warps=4,
@@ -194,7 +195,7 @@ class Rounds:
             self.rounds += together
 
     def look(self, mode: int, epsilon: int, left: int) -> None:
-        code, rows = kernels("auction"), 128 if self.bidder.interpreted else 4
+        code, rows = kernels("auction"), self.together if self.bidder.interpreted else 4
         code.look[(-(-self.n // rows),)](
             self.cost, self.price, self.bid, self.owner, self.column, self.list_column, self.list_cost,
             self.bound, self.control, self.least, self.n, epsilon, left,

@@ -51,7 +51,8 @@ class PairedPool:
     background : pair the next pool in a thread while this one is used up
     scope : with torch.distributed initialised: "rank" gives rank r of W the pools r, r + W, ... of the
         single-process run; "global" pairs each of those pools across the ranks, which exchange scores, labels and
-        conditions and hold pool/W of its rows each. A loader is taken as the rank's own (with a DistributedSampler, say)
+        conditions and hold pool/W of its rows each. A loader is taken as the rank's own (with a
+        DistributedSampler, say)
     group : of torch.distributed; None is all ranks, with "global" through a gloo group of their own, so that the
         background thread's exchange never meets the training's
 
