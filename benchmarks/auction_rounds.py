@@ -9,28 +9,16 @@ that no schedule changes: a GPU counts the same. Times are not measured.
 from __future__ import annotations
 
 import sys
-from typing import Any
 
 import numpy as np
 import torch
 from brenier.engine.auction import INSERTED, RENEWALS, ROUNDS, Problems, certify
-from brenier.engine.cuda_auction import CudaBidder
-from brenier.engine.cuda_filter import module
+from brenier.engine.cuda_auction import CudaBidder, HostRunner
 from pairing_cpu import IMAGES
 
 
-class Host:
-    """The host check in place of a GPU."""
-
-    processors, major = 132, 9
-
-    def run(self, verb: str, *arguments: Any) -> None:
-        run = {"quantise": module().quantise_on_host, "auction": module().auction_on_host}[verb]
-        run(*arguments[:2]) if verb == "quantise" else run(*arguments[:2], False)
-
-
 def main(sizes: list[int]) -> None:
-    bidder = CudaBidder(Host())
+    bidder = CudaBidder(HostRunner())
     print("family         rows  team     rounds  lists a row  inserted  proved gap")
     for family, make in IMAGES.items():
         for n in sizes:

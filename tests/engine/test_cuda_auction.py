@@ -1,7 +1,5 @@
 """The rounds of csrc/cuda/auction_rounds.cuh, run by the host check: assignments, certificates, no schedule."""
 
-from typing import Any
-
 import numpy as np
 import pytest
 import torch
@@ -16,28 +14,13 @@ from auction_cases import (
 )
 from brenier.engine.auction import INSERTED, certify
 from brenier.engine.cuda import Device, why_module_missing
-from brenier.engine.cuda_auction import CudaBidder
+from brenier.engine.cuda_auction import CudaBidder, HostRunner
 from brenier.engine.cuda_filter import module
 
 pytestmark = pytest.mark.skipif(why_module_missing() is not None, reason=str(why_module_missing()))
 
 
-class Host:
-    """csrc/cuda/auction_host.cu in place of a GPU; what runs at once there runs in turn, forwards or backwards."""
-
-    processors, major = 3, 9
-
-    def __init__(self, backwards: bool = False) -> None:
-        self.backwards = backwards
-
-    def run(self, verb: str, *arguments: Any) -> None:
-        if verb == "quantise":
-            module().quantise_on_host(*arguments)
-        else:
-            module().auction_on_host(*arguments[:2], self.backwards)
-
-
-HOST = CudaBidder(Host())
+HOST = CudaBidder(HostRunner())
 
 
 def test_many_small_random_problems_stay_inside_their_certificates() -> None:
@@ -76,7 +59,7 @@ def test_hard_families_stay_inside_their_certificates(name: str, n: int) -> None
 @pytest.mark.parametrize("name", ["products", "zeros and ones", "duplicate columns", "three wanted columns"])
 def test_no_order_of_what_runs_at_once_changes_anything(name: str) -> None:
     given = problems(families(300)[name])
-    first, last = HOST.solve(given, 1e-3), CudaBidder(Host(backwards=True)).solve(given, 1e-3)
+    first, last = HOST.solve(given, 1e-3), CudaBidder(HostRunner(backwards=True)).solve(given, 1e-3)
     assert torch.equal(first.permutation, last.permutation)
     assert torch.equal(first.price, last.price)
     assert torch.equal(first.facts, last.facts)
@@ -106,7 +89,7 @@ def test_the_last_rows_are_inserted_and_not_bid_for() -> None:
 @pytest.mark.parametrize("rounds", [0, 1, 20])
 def test_out_of_rounds_there_is_still_a_permutation_and_a_bound(rounds: int) -> None:
     scores = products(200)
-    bids, (proof,) = solved(CudaBidder(Host(), most_rounds=rounds), problems(scores), 1e-4)
+    bids, (proof,) = solved(CudaBidder(HostRunner(), most_rounds=rounds), problems(scores), 1e-4)
     assert_certified(scores, bids.permutation, proof)
     assert proof.stalled
     assert not proof.within(1e-4)

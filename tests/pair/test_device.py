@@ -1,15 +1,12 @@
 """Pairing where the scores are: the CUDA rounds by their host check and Triton's by its interpreter, on CPU tensors."""
 
-from typing import Any
-
 import brenier
 import numpy as np
 import pytest
 import torch
 from brenier.engine.assignment import assign_square
 from brenier.engine.cuda import why_module_missing
-from brenier.engine.cuda_auction import CudaBidder
-from brenier.engine.cuda_filter import module
+from brenier.engine.cuda_auction import CudaBidder, HostRunner
 from brenier.engine.triton import interpreted
 from brenier.errors import EngineError, InputError
 from brenier.pair import PairingStatus, device
@@ -19,21 +16,11 @@ GENERATOR = torch.Generator().manual_seed(8)
 DATA, NOISE = (torch.randn(200, 12, generator=GENERATOR) for _ in range(2))
 
 
-class Host:
-    processors, major = 3, 9
-
-    def run(self, verb: str, *arguments: Any) -> None:
-        arguments = arguments[:2]
-        module().quantise_on_host(*arguments) if verb == "quantise" else module().auction_on_host(
-            *arguments, False
-        )
-
-
 class HostEngine:
     name = "cuda"
 
     def bidder(self, device: torch.device) -> CudaBidder:  # noqa: ARG002
-        return CudaBidder(Host())
+        return CudaBidder(HostRunner())
 
 
 @pytest.fixture(params=["cuda", "triton"])
@@ -150,6 +137,11 @@ def test_conditions_and_arrays_go_the_same_way(engine: str) -> None:
     assert isinstance(found.permutation, np.ndarray)
     assert found.weight == expected.weight
     assert found.cost == pytest.approx(expected.cost, rel=1e-6)
+
+
+def test_overflowing_products_are_about_data_and_noise(engine: str) -> None:
+    with pytest.raises(InputError, match=r"^data and noise: expected .* that float32 holds"):
+        brenier.pair(DATA[:6] * 1e30, NOISE[:6] * 1e30, engine=engine)
 
 
 def test_no_rows_are_no_pairs(engine: str) -> None:

@@ -65,11 +65,20 @@ def assign_square(
     return _solve(as_scores(scores), maximize, gap, bid_from, None, prices)
 
 
-def assign_batch(scores: list[np.ndarray], *, maximize: bool = True, gap: float = 0.0) -> list[Assigned]:
+def assign_batch(
+    scores: list[np.ndarray],
+    *,
+    maximize: bool = True,
+    gap: float = 0.0,
+    prices: list[np.ndarray | None] | None = None,
+) -> list[Assigned]:
     """assign_square for several matrices, one per thread at a time."""
     cancelled = Event()  # after Ctrl-C the other threads stop at their next step
+    starts = prices or [None] * len(scores)
     return threads.run(
-        lambda one: _solve(as_scores(one), maximize, gap, -1, cancelled), scores, cancel=cancelled.set
+        lambda one: _solve(as_scores(one[0]), maximize, gap, -1, cancelled, one[1]),
+        list(zip(scores, starts, strict=True)),
+        cancel=cancelled.set,
     )
 
 

@@ -10,7 +10,9 @@ prices are integers. Totals are float64 sums of the scores themselves. Nothing h
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 from typing import Protocol
 
 import torch
@@ -23,7 +25,7 @@ CLOSE_ENOUGH = 1e-3
 """The gap at which a device stops where the exact optimum was asked for: the CPU is faster at the rest."""
 
 MOST_ROUNDS = 20_000
-LARGEST = 1 << 20  # rows of one problem
+LARGEST, MOST_PROBLEMS = 1 << 20, 65_535  # rows of one problem, problems of one call
 RANGE, FLAGS, COST_SUM, PRIMAL, DUAL, ROUNDS, RENEWALS, EPSILON, INSERTED = range(9)  # csrc/cuda/auction.hpp
 FACTS = 12
 NOT_FINITE, STALLED = 1, 2
@@ -48,6 +50,17 @@ class Problems:
     @property
     def largest(self) -> int:
         return max(self.sizes, default=0)
+
+    def rows_of(self, which: Sequence[int]) -> list[slice]:
+        """Where the rows of these problems lie among all."""
+        ends = list(accumulate(self.sizes))
+        return [slice(ends[k] - self.sizes[k], ends[k]) for k in which]
+
+    def scores_of(self, which: Sequence[int]) -> list[Tensor]:
+        """The (n, n) scores of these problems, as views."""
+        ends = list(accumulate(n * n for n in self.sizes))
+        places = [(ends[k], self.sizes[k]) for k in which]
+        return [self.scores[end - n * n : end].view(n, n) for end, n in places]
 
     def size_tensor(self) -> Tensor:
         """(B,) int64 on the device; without a copy from the host where all sizes are equal, for graph capture."""
@@ -109,6 +122,11 @@ def halves(rows: Tensor) -> Tensor:
 def require_sizes(sizes: tuple[int, ...]) -> None:
     if max(sizes, default=0) > LARGEST:
         raise InputError("scores", expected=f"at most {LARGEST} rows on a device", got=str(max(sizes)))
+    if len(sizes) > MOST_PROBLEMS:
+        expected = f"at most {MOST_PROBLEMS} problems at once on a device"
+        raise InputError(
+            "scores", expected=expected, got=str(len(sizes)), remedy="pass fewer, or engine='cpu'"
+        )
 
 
 def row_starts(problems: Problems) -> tuple[Tensor, Tensor]:

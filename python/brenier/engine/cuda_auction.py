@@ -44,6 +44,25 @@ class Memory:
         return module().AuctionMemory(**{name: one.data_ptr() for name, one in self.tensors.items()})
 
 
+class HostRunner:
+    """The host check of csrc/cuda/auction_host.cu in place of a GPU: the same bits, slowly, on CPU tensors.
+
+    What runs at once on a GPU runs in turn, forwards or backwards.
+    """
+
+    major, processors = 9, 132
+
+    def __init__(self, backwards: bool = False) -> None:
+        self.backwards = backwards
+
+    def run(self, verb: str, *arguments: Any) -> None:
+        """Quantises, or bids; whoever would share the work does not matter."""
+        if verb == "quantise":
+            module().quantise_on_host(*arguments)
+        else:
+            module().auction_on_host(*arguments[:2], self.backwards)
+
+
 def padded(size: int) -> int:
     """Columns of a row of costs in memory: padded_columns of csrc/cuda/auction_rules.cuh."""
     return -(-size // 4) * 4

@@ -6,7 +6,6 @@ launched beyond the last find nobody to serve.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 import torch
@@ -68,7 +67,10 @@ class TritonBidder:
     def solve(self, problems: Problems, gap: float) -> Bids:
         """Bids until the gap is proved or nothing finer is left."""
         require_sizes(problems.sizes)
-        parts = [self.one(scores, problems.maximize, gap) for scores in split(problems)]
+        parts = [
+            self.one(scores, problems.maximize, gap)
+            for scores in problems.scores_of(range(len(problems.sizes)))
+        ]
         if not parts:
             empty = torch.empty(0, device=problems.device)
             return Bids(empty.long(), empty.int(), empty.double(), empty.long().reshape(0, FACTS))
@@ -103,13 +105,6 @@ class TritonBidder:
             return Bids(torch.arange(n, device=scores.device), price, top, facts)
         rounds = Rounds(self, scores, top, width, 1.0 if maximize else -1.0)
         return rounds.run(gap)
-
-
-def split(problems: Problems) -> Iterator[Tensor]:
-    lo = 0
-    for n in problems.sizes:
-        yield problems.scores[lo : lo + n * n].view(n, n)
-        lo += n * n
 
 
 class Rounds:

@@ -16,11 +16,10 @@ import torch
 from torch import Tensor
 
 from brenier.engine import checks
-from brenier.engine.assignment import LARGEST_EXACT_INTEGER, assign_square
+from brenier.engine.assignment import LARGEST_EXACT_INTEGER, assign_batch
 from brenier.engine.auction import CLOSE_ENOUGH, Bidder, Bids, Problems, Proof, certify
 from brenier.engine.registry import available, engine_for
 from brenier.errors import EngineError, InputError
-from brenier.pair.device_scores import score_classes
 from brenier.pair.result import PairingStatus, judge
 from brenier.types import Array
 
@@ -59,7 +58,8 @@ def solve_on_device(bidder: Bidder, problems: Problems, gap: float) -> Solved:
     open_problems = [k for k, one in enumerate(proofs) if not (one.within(gap) if gap > 0 else one.optimal)]
     permutation = finish(problems, bids, proofs, open_problems, gap)
     proved, status = judge(proofs, gap)
-    return Solved(permutation, proofs, proved, PairingStatus.FINISHED_ON_CPU if open_problems else status)
+    finished = open_problems and status is not PairingStatus.UNPROVED
+    return Solved(permutation, proofs, proved, PairingStatus.FINISHED_ON_CPU if finished else status)
 
 
 def finish(problems: Problems, bids: Bids, proofs: list[Any], which: Sequence[int], gap: float) -> Tensor:
@@ -67,13 +67,18 @@ def finish(problems: Problems, bids: Bids, proofs: list[Any], which: Sequence[in
     if not which:
         return bids.permutation
     permutation = bids.permutation.clone()
-    rows = np.cumsum([0, *problems.sizes])
-    scores = np.cumsum([0, *(n * n for n in problems.sizes)])
-    for k in which:
-        n, mine = problems.sizes[k], slice(rows[k], rows[k + 1])
-        matrix = problems.scores[scores[k] : scores[k + 1]].view(n, n).cpu().numpy()
-        prices = start_prices(proofs[k], bids.price[mine])
-        answer = assign_square(matrix, maximize=problems.maximize, gap=gap, prices=prices)
+    matrices, prices, rows = (
+        problems.scores_of(which),
+        bids.price.split(problems.sizes),
+        problems.rows_of(which),
+    )
+    answers = assign_batch(
+        [one.cpu().numpy() for one in matrices],
+        maximize=problems.maximize,
+        gap=gap,
+        prices=[start_prices(proofs[k], prices[k]) for k in which],
+    )
+    for k, mine, answer in zip(which, rows, answers, strict=True):
         permutation[mine] = torch.from_numpy(answer.permutation).to(permutation.device)
         proofs[k] = dataclasses.replace(answer, stalled=proofs[k].stalled or answer.stalled)
     return permutation
@@ -84,7 +89,7 @@ def start_prices(proof: Proof, price: Tensor) -> np.ndarray | None:
     return proof.unit * price.cpu().numpy().astype(np.float64) if proof.finite else None
 
 
-def matrices(scores: Array, maximize: bool) -> tuple[Problems, tuple[int, ...]]:
+def problems_of(scores: Array, maximize: bool) -> tuple[Problems, tuple[int, ...]]:
     """Scores (n, n) or (B, n, n) as problems, and the shape of their permutations. Raises InputError.
 
     float32 as it is, 16-bit floats exactly as float32, other numbers exactly as float64.
@@ -108,16 +113,3 @@ def matrices(scores: Array, maximize: bool) -> tuple[Problems, tuple[int, ...]]:
 def fits_float64(integers: Tensor) -> bool:
     low, high = integers.aminmax()
     return int(high) <= LARGEST_EXACT_INTEGER and -int(low) <= LARGEST_EXACT_INTEGER
-
-
-def pair_on_device(
-    bidder: Bidder, rows: Tensor, partners: Tensor, groups: list[np.ndarray], gap: float
-) -> Solved:
-    """The permutation of all positions, class by class, where the rows are. Raises InputError."""
-    members = [torch.from_numpy(one).to(rows.device) for one in groups]
-    problems = score_classes(bidder, rows, partners, members, rough=gap > 0)
-    solved = solve_on_device(bidder, problems, gap)
-    permutation = torch.arange(len(rows), device=rows.device)
-    for mine, local in zip(members, solved.permutation.split(problems.sizes), strict=True):
-        permutation[mine] = mine[local]
-    return solved._replace(permutation=permutation)

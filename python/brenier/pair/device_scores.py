@@ -1,11 +1,34 @@
-"""Scores of data against noise on the device that holds them, class by class, one problem after the other."""
+"""Pairs on the device that holds data and noise: scores class by class, one problem after the other."""
 
 from __future__ import annotations
 
+import numpy as np
 import torch
 from torch import Tensor
 
+from brenier.engine import checks
 from brenier.engine.auction import Bidder, Problems
+from brenier.errors import InputError
+from brenier.pair.device import Solved, solve_on_device
+from brenier.pair.scores import overflow
+
+
+def pair_on_device(
+    bidder: Bidder, rows: Tensor, partners: Tensor, groups: list[np.ndarray], gap: float
+) -> Solved:
+    """The permutation of all positions, class by class, where the rows are. Raises InputError."""
+    members = [torch.from_numpy(one).to(rows.device) for one in groups]
+    problems = score_classes(bidder, rows, partners, members, rough=gap > 0)
+    try:
+        solved = solve_on_device(bidder, problems, gap)
+    except InputError:
+        if not torch.isfinite(problems.scores).all():
+            raise overflow(checks.name_of(problems.scores.dtype)) from None
+        raise
+    permutation = torch.arange(len(rows), device=rows.device)
+    for mine, local in zip(members, solved.permutation.split(problems.sizes), strict=True):
+        permutation[mine] = mine[local]
+    return solved._replace(permutation=permutation)
 
 
 def score_classes(

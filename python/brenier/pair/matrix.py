@@ -15,7 +15,7 @@ from brenier.engine import checks
 from brenier.engine.assignment import assign_batch, assign_square
 from brenier.engine.auction import Bidder
 from brenier.errors import InputError
-from brenier.pair.device import bidder_for, matrices, solve_on_device
+from brenier.pair.device import bidder_for, problems_of, solve_on_device
 from brenier.pair.result import Pairing, judge, optimal
 from brenier.types import Array
 
@@ -91,7 +91,7 @@ def _column(solved: Sequence[Any], name: str) -> np.ndarray:
 
 
 def _solve_on_device(bidder: Bidder, scores: Array, maximize: bool, gap: float, started: float) -> Pairing:
-    problems, shape = matrices(scores, maximize)
+    problems, shape = problems_of(scores, maximize)
     solved = solve_on_device(bidder, problems, gap)
     found = solved.permutation.view(shape)
     totals = [_column(solved.proofs, name) for name in ("total", "identity_total")]

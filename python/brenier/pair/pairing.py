@@ -12,7 +12,8 @@ from torch import Tensor
 from brenier.engine import checks
 from brenier.errors import InputError
 from brenier.pair.condition import SHARE, as_condition, find_weight, with_condition
-from brenier.pair.device import bidder_for, pair_on_device
+from brenier.pair.device import bidder_for
+from brenier.pair.device_scores import pair_on_device
 from brenier.pair.matrix import like
 from brenier.pair.result import Pairing, judge
 from brenier.pair.scores import (
