@@ -62,6 +62,14 @@ class Problems:
         places = [(ends[k], self.sizes[k]) for k in which]
         return [self.scores[end - n * n : end].view(n, n) for end, n in places]
 
+    def per_row(self, each: Tensor) -> Tensor:
+        """A number of each problem (B,), for each of its rows (rows,)."""
+        return each.repeat_interleave(self.size_tensor(), output_size=self.rows)
+
+    def first_rows(self) -> Tensor:
+        """The first row of each row's problem, (rows,)."""
+        return self.per_row(before(self.size_tensor()))
+
     def size_tensor(self) -> Tensor:
         """(B,) int64 on the device; without a copy from the host where all sizes are equal, for graph capture."""
         if len(set(self.sizes)) <= 1:
@@ -132,11 +140,9 @@ def require_sizes(sizes: tuple[int, ...]) -> None:
 def row_starts(problems: Problems) -> tuple[Tensor, Tensor]:
     """Where each row's scores begin, and its position within its problem, both (rows,)."""
     sizes = problems.size_tensor()
-    each = sizes.repeat_interleave(sizes, output_size=problems.rows)
-    first_row, first_score = before(sizes), before(sizes * sizes)
-    mine = torch.arange(problems.rows, device=sizes.device)
-    mine = mine - first_row.repeat_interleave(sizes, output_size=problems.rows)
-    return first_score.repeat_interleave(sizes, output_size=problems.rows) + mine * each, mine
+    each, first_score = problems.per_row(sizes), problems.per_row(before(sizes * sizes))
+    mine = torch.arange(problems.rows, device=sizes.device) - problems.first_rows()
+    return first_score + mine * each, mine
 
 
 def before(counts: Tensor) -> Tensor:

@@ -23,7 +23,7 @@ from brenier.errors import EngineError, InputError
 from brenier.pair.result import PairingStatus, judge
 from brenier.types import Array
 
-BIDDERS = ("cuda", "triton")
+BIDDERS, BIDDING_DEVICES = ("cuda", "triton"), ("cuda",)
 
 
 class Solved(NamedTuple):
@@ -37,7 +37,7 @@ class Solved(NamedTuple):
 
 def bidder_for(device: torch.device, engine: str | None) -> Bidder | None:
     """Who bids for scores on that device; None is the CPU's solver. Raises EngineError."""
-    if engine == "cpu" or (engine is None and device.type == "cpu"):
+    if engine == "cpu" or (engine is None and device.type not in BIDDING_DEVICES):
         return None
     if engine is not None and engine not in BIDDERS:
         available(engine)
