@@ -82,7 +82,8 @@ def test_the_auctions_reduce_in_registers_and_wait_where_they_should(architectur
     if architecture.removeprefix("sm_") not in module().architectures:
         pytest.skip(f"not built for {architecture}")
     code = dumped("-sass", "-arch", architecture)
-    bodies = [body for body in re.split(r"Function : ", code)[1:] if "_auction" in body.split("\n")[0]]
+    named = [(body.split("\n")[0], body) for body in re.split(r"Function : ", code)[1:]]
+    bodies = [body for name, body in named if re.search("(block|cluster|grid)_auction", name)]
     assert len(bodies) == 3
     for body in bodies:
         assert "REDUX" in body  # a warp's least in one instruction
