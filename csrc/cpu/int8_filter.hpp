@@ -16,7 +16,7 @@
 namespace brenier::cpu {
 namespace {
 
-constexpr int64_t chunk_steps8 = 256;          // 1 KB of each target in a tile: 32 KB of targets stay in L1
+constexpr int64_t chunk_steps8 = 384;          // 1.5 KB of each target in a tile: 48 KB of targets, what L1 holds
 constexpr int64_t block_bytes8 = 384 << 10;  // of packed rows
 constexpr int64_t most_rows8 = 768, deep_rows8 = 192;
 constexpr int64_t panels_per_block8 = 8;
