@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from brenier.cli.common import FILE, command, emit, note, reading
+from brenier.cli.common import FILE, command, emit, note, reading, silent
 from brenier.cli.sizes import Size
 
 NOT_CONVERGED = 3
@@ -19,6 +19,7 @@ NOT_CONVERGED = 3
     brenier fit latents.npy --checkpoint fit.checkpoint --resume --out potential.safetensors
     brenier fit huge.npy --sigma 0.5 --max-memory 6GiB --checkpoint fit.checkpoint --resume --out p.safetensors
     brenier fit latents.safetensors --weights masses.npy --json --out potential.safetensors
+    torchrun --nproc-per-node 2 -m brenier fit latents.npy --out potential.safetensors
 """)
 @click.argument("targets", type=FILE)
 @click.option("--out", type=FILE, required=True, help="Potential file to write (.safetensors).")
@@ -47,11 +48,19 @@ def fit(targets: Path, out: Path, as_json: bool, quiet: bool, **options: Any) ->
 
     TARGETS is .npy, .safetensors, a folder of images or a .zip of them. A file larger than memory is read in
     tiles, and its potential is written without the targets (docs/scaling.md). A record of the run is written beside
-    the potential (same name, .json). Exit code 3: written, but not converged.
+    the potential (same name, .json). Processes that torchrun started share the work; the first of them writes.
+    Exit code 3: written, but not converged.
     """
+    from brenier.engine.ranks import launched
     from brenier.report.fitting import fit_file
 
-    record = fit_file(targets, out, progress=not quiet, say=note, **options)
+    with launched() as ranks:
+        first = ranks.rank == 0
+        record = fit_file(
+            targets, out, progress=first and not quiet, say=note if first else silent, write=first, **options
+        )
+    if not first:
+        return
     emit(as_json, record, record["summary"])
     if not record["converged"]:
         note(f"warning: not converged; χ² is {record['error']}, asked for {record['settings']['tol']}")

@@ -16,6 +16,7 @@ import torch
 
 from brenier.data.noise import Stream, normal
 from brenier.engine import PreparedTargets, assign
+from brenier.engine.ranks import Ranks
 
 CHECK_PRECISION = 0.1  # of the tolerance: the standard error a full check aims for
 SMALLEST_ROUND = 2048
@@ -81,23 +82,28 @@ def independent_check(
     seed: int,
     first: int,
     at_samples: int = 0,
+    ranks: Ranks | None = None,
 ) -> Check:
     """χ² of the potential on fresh full-dimension samples, drawn in doubling rounds until decided.
 
     Early rounds may only refute the tolerance: a check that stopped as soon as it looked good would favour
     lucky counts. Success takes all samples, for which the standard error is CHECK_PRECISION·tol.
-    ``first`` is the number of the first check sample: checks of one fit never share samples.
+    ``first`` is the number of the first check sample: checks of one fit never share samples. Ranks share each
+    round's samples.
     """
+    peers = ranks or Ranks()
     counts = torch.zeros(len(masses), dtype=torch.int64)
     h = torch.from_numpy(heights)
     total, done = full_check_samples(len(masses), tol), 0
     goal = min(max(SMALLEST_ROUND, ROUND_SHARE * len(masses)), total)
     while True:
-        while done < goal:
-            rows = min(ROWS_PER_CALL, goal - done)
-            noise = normal(seed, first + done, rows, targets.shape[1], stream=Stream.CHECK)
-            assign(noise, targets, h, counts=counts)
-            done += rows
+        mine = torch.zeros_like(counts)
+        lo, hi = (first + done + offset for offset in peers.share(goal - done))
+        for at in range(lo, hi, ROWS_PER_CALL):
+            noise = normal(seed, at, min(ROWS_PER_CALL, hi - at), targets.shape[1], stream=Stream.CHECK)
+            assign(noise, targets, h, counts=mine)
+        counts += peers.total(mine)
+        done = goal
         check = Check(done, *chi_square(counts.numpy(), masses), at_samples)
         if done >= total or hopeless(check, tol):
             return check

@@ -18,10 +18,11 @@ from brenier.data.atomic import require_writable
 from brenier.data.files import load_array
 from brenier.data.sources import LatentSource, open_source
 from brenier.engine import checks
+from brenier.engine.ranks import together
 from brenier.engine.registry import available, engine_for
 from brenier.errors import BrenierError, EngineError, InputError
 from brenier.solve import solver
-from brenier.solve.checkpoint import restore
+from brenier.solve.checkpoint import identity, restore
 from brenier.solve.first_pass import streamed_problem
 from brenier.solve.labelled import LabelledFitResult, fit_classes
 from brenier.solve.memory import must_stream, require_memory, require_stream_memory
@@ -55,6 +56,7 @@ def fit(  # type: ignore[misc]  # the overloads name only what they differ in
     resume: bool = False,
     progress: bool = True,
     callback: Callable[[Record], None] | None = None,
+    ranks: bool = True,
 ) -> FitResult | LabelledFitResult:
     """Fit the Brenier potential that sends standard normal noise onto the targets.
 
@@ -83,12 +85,14 @@ def fit(  # type: ignore[misc]  # the overloads name only what they differ in
     checkpoint : a file for the state of the fit, written every minute, at Ctrl-C and at the end
     resume : continue from that file if it exists; the heights end with the bits of an unbroken fit
     progress : show a progress bar
-    callback : called with each Record of the history
+    callback : called with each Record of the history, on every rank
+    ranks : where torch.distributed is initialised (torchrun), share the work with all its ranks: each must make the
+        same call, and gets the same result, with the bits of one process (docs/scaling.md). False to fit alone
 
     Returns a FitResult. Ctrl-C, once the targets are checked and centred, ends the fit and returns the best
     potential so far, as not converged.
-    Warns NotConvergedWarning when the tolerance was not proved. Raises InputError, EngineError and, for the
-    checkpoint, FileError.
+    Warns NotConvergedWarning when the tolerance was not proved. Raises InputError, EngineError, for the
+    checkpoint FileError, and RankLostError, after a checkpoint, where another rank died.
     """
     require_options(noise, tol, max_samples, seed)
     if callback is not None and not callable(callback):
@@ -97,22 +101,35 @@ def fit(  # type: ignore[misc]  # the overloads name only what they differ in
     if labels is not None:
         options = {"noise": noise, "tol": tol, "max_samples": max_samples, "seed": seed, "engine": engine}
         options |= {"max_memory": max_memory, "resume": resume, "progress": progress, "callback": callback}
+        options |= {"ranks": ranks}
         return fit_classes(
             fit, labelled_matrix(targets, source, device), labels, weights, checkpoint, **options
         )
-    matrix = torch.empty(0) if source is not None else moved(matrix_of(targets), device)
-    require_cpu_engine(engine)
-    file = checkpoint_file(checkpoint, resume)
-    if source is None:
-        problem = resident_problem(matrix, weights, max_memory, progress)
-    else:
-        problem = problem_over(source, weights, max_memory, progress)
-    budget = int(max_samples or solver.default_max_samples(problem.size, tol))
-    settings = solver.Settings(float(tol), budget, int(seed), engine, progress, callback, file)
-    run = solver.begin(problem, settings)
-    if resume and file is not None:
-        restore(file, run)
-    return finished(run, solver.solve(run), matrix)
+    with together(ranks) as peers:
+        matrix = torch.empty(0) if source is not None else moved(matrix_of(targets), device)
+        require_cpu_engine(engine)
+        file = checkpoint_file(checkpoint, resume)
+        said = progress and peers.rank == 0
+        if source is None:
+            problem = resident_problem(matrix, weights, max_memory, said)
+        else:
+            problem = problem_over(source, weights, max_memory, said)
+        budget = int(max_samples or solver.default_max_samples(problem.size, tol))
+        settings = solver.Settings(float(tol), budget, int(seed), engine, progress, callback, file)
+        run = solver.begin(problem, settings, peers)
+        if resume and file is not None:
+            restore(file, run)
+        require_same_fit(run)
+        return finished(run, solver.solve(run), matrix)
+
+
+def require_same_fit(run: solver.Run) -> None:
+    """Refuse ranks that would go apart: other targets or settings, or not resumed at the same step."""
+    if run.ranks.world > 1:
+        targets = run.problem.targets
+        columns = targets.columns if isinstance(targets, StreamedTargets) else 0
+        place = (columns, run.settings.max_samples, run.state.step, run.state.samples)
+        run.ranks.require_same(f"{identity(run)} {place}", "targets, options and checkpoint")
 
 
 def streamed_source(targets: object, max_memory: int | None, device: object) -> LatentSource | None:

@@ -19,13 +19,16 @@ from torch import Tensor
 from brenier.data.noise import Stream, normal, unit_vectors
 from brenier.engine import PreparedTargets, prepare
 from brenier.engine.project import project
+from brenier.engine.ranks import Ranks
 from brenier.solve.principal import Principal
+from brenier.solve.shares import rows_of
 from brenier.solve.streamed import Targets, onto
 
 SUBSPACE_SIZES = (32, 64, 128, 256)
 SOFT = 2.5
 OVERHEAD = 400_000  # multiply-adds that the lists and soft counts of one draw cost
 CIRCLE_GAIN = 3.5  # independent samples that a draw on a great circle is worth, for soft counts: 3.4 to 3.7
+ALONE = Ranks()
 LEAST_SAVING = 2.0  # the model is good to a factor of about 1.5; below 2 the full dimension is kept
 
 
@@ -107,9 +110,9 @@ class Draw:
 class FullSampler:
     """Fresh independent noise in the full dimension."""
 
-    def __init__(self, targets: Tensor, seed: int, engine: str | None) -> None:
+    def __init__(self, targets: Tensor, seed: int, engine: str | None, ranks: Ranks = ALONE) -> None:
         self.prepared = prepare(targets, engine=engine)
-        self.seed = seed
+        self.seed, self.ranks = seed, ranks
 
     def begin(self, step: int) -> None:
         """Nothing to prepare: every step uses the same targets."""
@@ -136,6 +139,7 @@ class SubspaceSampler:
     """Noise in a fresh random subspace per step, leading principal directions apart.
 
     ahead : steps whose subspaces share one pass over the targets; it changes no bit
+    ranks : each projects its rows of the targets, and all get all coordinates; it changes no bit either
     """
 
     def __init__(
@@ -146,12 +150,15 @@ class SubspaceSampler:
         seed: int,
         engine: str | None,
         ahead: int = 1,
+        ranks: Ranks = ALONE,
     ) -> None:
-        self.ahead, self.streams = ahead, Streams()
+        self.ahead, self.streams, self.ranks = ahead, Streams(), ranks
         self.shared: tuple[int, Tensor] | None = None  # the first step of the pass, and all its coordinates
-        self.targets, self.plan, self.seed, self.engine = targets, plan, seed, engine
+        self.size, self.plan, self.seed, self.engine = len(targets), plan, seed, engine
+        self.mine = rows_of(targets, *ranks.rows(len(targets)))
         self.axes = None if principal is None or plan.principal == 0 else principal.axes[: plan.principal]
-        self.apart = None if self.axes is None else onto(targets, self.axes)
+        self.own_apart = None if self.axes is None else onto(self.mine, self.axes)
+        self.apart = None if self.own_apart is None else ranks.joined(self.own_apart, self.size)
 
     def begin(self, step: int) -> None:
         """The targets' coordinates in the step's subspace, from a pass over them if it is not done yet."""
@@ -166,11 +173,11 @@ class SubspaceSampler:
 
     def coordinates(self, first: int, count: int) -> Tensor:
         """⟨a, (I − VVᵀ) y_i⟩ = ⟨a, y_i⟩ − ⟨Va, Vy_i⟩ for directions a number first to first + count − 1."""
-        directions = normal(self.seed, first, count, self.targets.shape[1], stream=self.streams.subspace)
-        along = onto(self.targets, directions)
-        if self.axes is None or self.apart is None:
-            return along
-        return along.sub_(project(self.apart, project(directions, self.axes)))
+        directions = normal(self.seed, first, count, self.mine.shape[1], stream=self.streams.subspace)
+        along = onto(self.mine, directions)
+        if self.axes is not None and self.own_apart is not None:
+            along.sub_(project(self.own_apart, project(directions, self.axes)))
+        return self.ranks.joined(along, self.size)
 
     def for_checks(self) -> SubspaceSampler:
         """The same subspaces in kind, drawn from streams that no step uses."""

@@ -13,7 +13,8 @@ import numpy as np
 from tqdm import tqdm
 
 from brenier.engine import prepare
-from brenier.errors import NotConvergedWarning
+from brenier.engine.ranks import Ranks
+from brenier.errors import NotConvergedWarning, RankLostError
 from brenier.solve import checkpoint
 from brenier.solve.check import Check, converged, independent_check
 from brenier.solve.crowded import CROWDED, ROWS, crowded_step
@@ -64,6 +65,7 @@ class Run:
     settings: Settings
     start: Start
     state: State
+    ranks: Ranks = field(default_factory=Ranks)
     sampler: FullSampler | SubspaceSampler | None = None  # made by warm_up
     plan: SamplingPlan = field(default_factory=lambda: SamplingPlan(0, 0, 0.0))
     history: list[Record] = field(default_factory=list)
@@ -89,10 +91,10 @@ def default_max_samples(targets: int, tol: float) -> int:
     return max(LEAST_BUDGET, math.ceil(10 * targets / tol))
 
 
-def begin(problem: Problem, settings: Settings) -> Run:
+def begin(problem: Problem, settings: Settings, ranks: Ranks | None = None) -> Run:
     """A run at the cheapest start, before anything that takes time."""
     start = Start(extreme_value_start(problem), temperatures(problem), "extreme value")
-    return Run(problem, settings, start, first_state(problem, start))
+    return Run(problem, settings, start, first_state(problem, start), ranks or Ranks())
 
 
 def warm_up(run: Run) -> None:
@@ -101,10 +103,10 @@ def warm_up(run: Run) -> None:
     principal, run.plan, run.residual = plan_sampling(problem)
     targets, seed, engine = problem.targets, settings.seed, settings.engine
     if run.plan.full:
-        run.sampler = FullSampler(resident(targets), seed, engine)
+        run.sampler = FullSampler(resident(targets), seed, engine, run.ranks)
     else:
         ahead = targets.columns // run.plan.subspace if isinstance(targets, StreamedTargets) else 1
-        run.sampler = SubspaceSampler(targets, run.plan, principal, seed, engine, ahead)
+        run.sampler = SubspaceSampler(targets, run.plan, principal, seed, engine, ahead, run.ranks)
     if run.state.step == 0:
         run.start = choose_start(problem, settings.seed, settings.engine)
         run.state = first_state(problem, run.start)
@@ -160,14 +162,21 @@ def is_crowded(state: State, start: Start) -> bool:
 
 
 def solve(run: Run) -> Status:
-    """Step until a check proves the tolerance, the budget is spent, or the user interrupts."""
-    with tqdm(unit=" samples", unit_scale=True, disable=not run.settings.progress, desc="fit") as bar:
+    """Step until a check proves the tolerance, the budget is spent, or the user interrupts.
+
+    Raises RankLostError once every rank that is left has written a checkpoint.
+    """
+    shown = run.settings.progress and run.ranks.rank == 0
+    with tqdm(unit=" samples", unit_scale=True, disable=not shown, desc="fit") as bar:
         bar.update(run.state.samples)
         try:
             warm_up(run)
             status = loop(run, bar)
         except KeyboardInterrupt:
             status = Status.INTERRUPTED
+        except RankLostError:
+            save_checkpoint(run, whatever_rank=True)
+            raise
         save_checkpoint(run)
     return status
 
@@ -191,8 +200,9 @@ def next_batch(run: Run) -> int:
     return ROWS if run.state.crowded else batch_size(run.problem.size)
 
 
-def save_checkpoint(run: Run) -> None:
-    if run.settings.checkpoint is not None:
+def save_checkpoint(run: Run, *, whatever_rank: bool = False) -> None:
+    """Write the checkpoint, if one is asked for; rank 0 does, for all ranks are in the same state."""
+    if run.settings.checkpoint is not None and (run.ranks.rank == 0 or whatever_rank):
         checkpoint.write(run.settings.checkpoint, run)
 
 
@@ -245,6 +255,7 @@ def fresh_check(run: Run, first: int) -> Check:
         seed=run.settings.seed,
         first=first,
         at_samples=state.samples,
+        ranks=run.ranks,
     )
 
 

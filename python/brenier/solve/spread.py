@@ -18,7 +18,8 @@ import numpy as np
 import torch
 
 from brenier.engine.circles import circle_counts, circle_points, circle_wins
-from brenier.solve.batch import circle_chunks, mean_gap
+from brenier.engine.ranks import Ranks
+from brenier.solve.batch import GAP_CIRCLES, circle_chunks, mean_gap
 from brenier.solve.fixed_order import dot
 from brenier.solve.problem import Problem
 from brenier.solve.sampling import CIRCLE_GAIN, FullSampler, SubspaceSampler
@@ -32,8 +33,7 @@ STEP, STEP_DECAY = 0.7, 4.0
 AVERAGE_FROM = 1.5  # independent samples per target
 AVERAGE_POWER = 0.5
 LONGEST_MEMORY = 20.0  # independent samples per target that the curvature remembers
-GAP_STEPS = 17  # the first steps measure how close runners-up are (solver.CROWDED_STEPS),
-GAP_CIRCLES = 8  # on the points of some circles
+GAP_STEPS = 17  # the first steps measure how close runners-up are (solver.CROWDED_STEPS)
 CURVATURE_FLOOR = 0.3
 MONITOR_EVERY = 4  # steps between two looks at the average
 
@@ -101,7 +101,19 @@ def collect(
             found.gap = mean_gap(
                 circle_points(circles.head(GAP_CIRCLES), heights), MARGIN * epsilon, state.gap
             )
-    return found
+    return pooled(found, sampler.ranks, state.step)
+
+
+def pooled(found: Found, ranks: Ranks, step: int) -> Found:
+    """What the circles of all ranks say: integers summed, the gap that rank 0 has measured."""
+    if ranks.world == 1:
+        return found
+    tally = found.tally
+    own = [*found.sums, tally.wins, tally.squares, np.array([tally.groups, tally.draws])]
+    total = ranks.total(torch.from_numpy(np.concatenate(own))).numpy()
+    *vectors, (groups, draws) = np.split(total, np.cumsum([len(part) for part in own[:-1]]))
+    gap = ranks.first(found.gap) if step < GAP_STEPS else found.gap
+    return Found(vectors[:3], Tally(vectors[3], vectors[4], int(groups), int(draws)), gap)
 
 
 def updated_curvature(state: State, measured: np.ndarray, batches: float) -> tuple[np.ndarray, float]:
