@@ -9,6 +9,7 @@ from counts c of N independent samples is unbiased for Σ_i (w_i − ν_i)² / �
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -91,20 +92,30 @@ def independent_check(
     ``first`` is the number of the first check sample: checks of one fit never share samples. Ranks share each
     round's samples.
     """
-    peers = ranks or Ranks()
-    counts = torch.zeros(len(masses), dtype=torch.int64)
-    h = torch.from_numpy(heights)
-    total, done = full_check_samples(len(masses), tol), 0
+    peers, h = ranks or Ranks(), torch.from_numpy(heights)
+
+    def count(lo: int, hi: int) -> np.ndarray:
+        """Wins of each target among samples lo to hi − 1 of this check."""
+        wins, (mine, end) = torch.zeros(len(masses), dtype=torch.int64), peers.share(hi - lo)
+        for at in range(first + lo + mine, first + lo + end, ROWS_PER_CALL):
+            rows = min(ROWS_PER_CALL, first + lo + end - at)
+            noise = normal(seed, at, rows, targets.shape[1], stream=Stream.CHECK)
+            assign(noise, targets, h, counts=wins)
+        return peers.total(wins).numpy()
+
+    return check_in_rounds(count, masses, tol, at_samples)
+
+
+def check_in_rounds(
+    count: Callable[[int, int], np.ndarray], masses: np.ndarray, tol: float, at_samples: int
+) -> Check:
+    """The check from wins (n,) of its independent samples lo to hi − 1, asked for in doubling rounds."""
+    total = full_check_samples(len(masses), tol)
+    counts, done = np.zeros(len(masses), dtype=np.int64), 0
     goal = min(max(SMALLEST_ROUND, ROUND_SHARE * len(masses)), total)
     while True:
-        mine = torch.zeros_like(counts)
-        lo, hi = (first + done + offset for offset in peers.share(goal - done))
-        for at in range(lo, hi, ROWS_PER_CALL):
-            noise = normal(seed, at, min(ROWS_PER_CALL, hi - at), targets.shape[1], stream=Stream.CHECK)
-            assign(noise, targets, h, counts=mine)
-        counts += peers.total(mine)
-        done = goal
-        check = Check(done, *chi_square(counts.numpy(), masses), at_samples)
+        counts, done = counts + count(done, goal), goal
+        check = Check(done, *chi_square(counts, masses), at_samples)
         if done >= total or hopeless(check, tol):
             return check
         goal = min(total, 2 * goal)

@@ -100,7 +100,7 @@ def begin(problem: Problem, settings: Settings, ranks: Ranks | None = None) -> R
 def warm_up(run: Run) -> None:
     """Choose start and sampling; a resumed run keeps its heights and needs only the sampling again."""
     problem, settings = run.problem, run.settings
-    principal, run.plan, run.residual = plan_sampling(problem)
+    principal, run.plan, run.residual = plan_sampling(problem, run.ranks)
     targets, seed, engine = problem.targets, settings.seed, settings.engine
     if run.plan.full:
         run.sampler = FullSampler(resident(targets), seed, engine, run.ranks)
@@ -128,14 +128,14 @@ def following_check(check: Check, tol: float) -> int:
     return math.ceil(check.at_samples * min(max(growth, SOONEST), LATEST))
 
 
-def plan_sampling(problem: Problem) -> tuple[Principal | None, SamplingPlan, float]:
+def plan_sampling(problem: Problem, ranks: Ranks) -> tuple[Principal | None, SamplingPlan, float]:
     """Principal axes, plan, and the share of variance outside them; axes only where a subspace may pay."""
     n, d = problem.size, problem.dimension
     widest = problem.targets.widest if isinstance(problem.targets, StreamedTargets) else None
     if d <= LEAST_SAVING * min(SUBSPACE_SIZES):
         alone = {} if widest is None else {0: 1.0}
         return None, choose_sampling(n, d, batch_size(n), alone, widest), 1.0
-    principal = principal_directions(problem.targets)
+    principal = principal_directions(problem.targets, ranks)
     plan = choose_sampling(n, d, batch_size(n), principal.residuals, widest)
     return principal, plan, principal.residuals[plan.principal]
 
