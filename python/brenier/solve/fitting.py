@@ -23,6 +23,7 @@ from brenier.engine.registry import available, engine_for
 from brenier.errors import BrenierError, EngineError, InputError
 from brenier.solve import solver
 from brenier.solve.checkpoint import identity, restore
+from brenier.solve.conditional import ConditionalSampler
 from brenier.solve.first_pass import streamed_problem
 from brenier.solve.labelled import LabelledFitResult, fit_classes
 from brenier.solve.memory import must_stream, require_memory, require_stream_memory
@@ -120,7 +121,8 @@ def fit(  # type: ignore[misc]  # the overloads name only what they differ in
         if resume and file is not None:
             restore(file, run)
         require_same_fit(run)
-        return finished(run, solver.solve(run), matrix)
+        status = solver.solve(run)
+        return finished(run, status, potential_of(run, run.problem, matrix, solver.final_error(run)[0]))
 
 
 def require_same_fit(run: solver.Run) -> None:
@@ -238,13 +240,13 @@ def moved(matrix: torch.Tensor, device: str | torch.device | None) -> torch.Tens
         raise InputError("device", expected="a torch device of this machine", got=str(error)) from error
 
 
-def finished(run: solver.Run, status: Status, matrix: torch.Tensor) -> FitResult:
+def finished(run: solver.Run, status: Status, potential: Potential) -> FitResult:
     """The result of a run, with a warning unless it converged."""
     error, stderr = solver.final_error(run)
     if status is not Status.CONVERGED:
         solver.warn_unconverged(status, error, stderr, run.settings.tol)
     return FitResult(
-        potential=potential_of(run, run.problem, matrix, error),
+        potential=potential,
         status=status,
         error=error,
         error_stderr=stderr,
@@ -254,23 +256,37 @@ def finished(run: solver.Run, status: Status, matrix: torch.Tensor) -> FitResult
         targets=run.problem.size,
         history=run.history,
         checks=run.checks,
-        sampling=str(run.plan),
+        sampling=str(run.sampler) if isinstance(run.sampler, ConditionalSampler) else str(run.plan),
         start=run.start.kind,
     )
 
 
 def potential_of(run: solver.Run, problem: Problem, matrix: torch.Tensor, error: float) -> Potential:
-    info = {"error": error, "tol": run.settings.tol, "seed": run.settings.seed, "samples": run.state.samples}
+    info = info_of(run, error)
     centre, engine = torch.from_numpy(problem.centre), run.settings.engine
     if isinstance(problem.targets, StreamedTargets):
         vectors = torch.tensor(run.state.average), centre, torch.from_numpy(problem.masses)
         potential: Potential = StreamedPotential.over(problem.targets, *vectors, info=info, engine=engine)
         return potential
     heights = problem.expand(run.state.average).to(matrix.device)
-    owner = torch.zeros(len(matrix), dtype=torch.float64)
-    first = first_members(problem)
-    owner[first] = torch.from_numpy(problem.masses)
-    return Potential(matrix, heights, centre, owner, info, engine)
+    return Potential(matrix, heights, centre, owned_masses(problem), info, engine)
+
+
+def info_of(run: solver.Run, error: float) -> dict[str, Any]:
+    """What a potential's file says about its fit."""
+    return {
+        "error": error,
+        "tol": run.settings.tol,
+        "seed": run.settings.seed,
+        "samples": run.state.samples,
+    }
+
+
+def owned_masses(problem: Problem) -> torch.Tensor:
+    """Masses of the targets as given, (given,): equal ones are the first one's."""
+    owner = torch.zeros(len(problem.members), dtype=torch.float64)
+    owner[first_members(problem)] = torch.from_numpy(problem.masses)
+    return owner
 
 
 def first_members(problem: Problem) -> torch.Tensor:

@@ -17,6 +17,16 @@ from brenier.engine.ranks import Ranks
 from brenier.errors import NotConvergedWarning, RankLostError
 from brenier.solve import checkpoint
 from brenier.solve.check import Check, converged, independent_check
+from brenier.solve.conditional import (
+    FLOOR_REACHED as SINGLE_DRAWS_REACH,
+)
+from brenier.solve.conditional import (
+    ConditionalSampler,
+    batch_of,
+    conditional_check,
+    conditional_start,
+    conditional_step,
+)
 from brenier.solve.crowded import CROWDED, ROWS, crowded_step
 from brenier.solve.principal import Principal, principal_directions
 from brenier.solve.problem import Problem
@@ -66,7 +76,7 @@ class Run:
     start: Start
     state: State
     ranks: Ranks = field(default_factory=Ranks)
-    sampler: FullSampler | SubspaceSampler | None = None  # made by warm_up
+    sampler: FullSampler | SubspaceSampler | ConditionalSampler | None = None  # made by warm_up
     plan: SamplingPlan = field(default_factory=lambda: SamplingPlan(0, 0, 0.0))
     history: list[Record] = field(default_factory=list)
     checks: list[Check] = field(default_factory=list)
@@ -100,6 +110,9 @@ def begin(problem: Problem, settings: Settings, ranks: Ranks | None = None) -> R
 def warm_up(run: Run) -> None:
     """Choose start and sampling; a resumed run keeps its heights and needs only the sampling again."""
     problem, settings = run.problem, run.settings
+    if isinstance(run.sampler, ConditionalSampler):
+        warm_up_parts(run, run.sampler)
+        return
     principal, run.plan, run.residual = plan_sampling(problem, run.ranks)
     targets, seed, engine = problem.targets, settings.seed, settings.engine
     if run.plan.full:
@@ -112,6 +125,15 @@ def warm_up(run: Run) -> None:
         run.state = first_state(problem, run.start)
     if not run.checks:
         run.next_check = first_check(problem, run.plan, settings.tol)
+
+
+def warm_up_parts(run: Run, sampler: ConditionalSampler) -> None:
+    """The start of a hierarchical fit, whose sampler is made before."""
+    run.start = conditional_start(run.problem, sampler)
+    if run.state.step == 0:
+        run.state = first_state(run.problem, run.start)
+    if not run.checks:
+        run.next_check = math.ceil(SINGLE_DRAWS_REACH * run.problem.size / (AIM * run.settings.tol))
 
 
 def first_check(problem: Problem, plan: SamplingPlan, tol: float) -> int:
@@ -150,6 +172,8 @@ def step(run: Run) -> State:
     state, sampler = run.state, run.sampler
     if sampler is None:
         raise RuntimeError("warm_up comes before the first step")
+    if isinstance(sampler, ConditionalSampler):
+        return conditional_step(run.problem, run.start, state, sampler)
     if not state.crowded and state.step in CROWDED_STEPS and is_crowded(state, run.start):
         state = state.updated(crowded=True, average=state.heights, averaged=0)
     if state.crowded:
@@ -197,6 +221,8 @@ def loop(run: Run, bar: tqdm) -> Status:
 
 def next_batch(run: Run) -> int:
     """The most samples that the next step may draw."""
+    if isinstance(run.sampler, ConditionalSampler):
+        return batch_of(run.problem)
     return ROWS if run.state.crowded else batch_size(run.problem.size)
 
 
@@ -235,6 +261,8 @@ def current_check(run: Run, bar: tqdm) -> Check:
 def fresh_check(run: Run, first: int) -> Check:
     """A check from its sample number ``first`` on: full dimension, or subspaces where targets are streamed."""
     tol, masses, state = run.settings.tol, run.problem.masses, run.state
+    if isinstance(run.sampler, ConditionalSampler):
+        return conditional_check(run.problem, state, run.sampler, tol=tol, first=first)
     if isinstance(run.problem.targets, StreamedTargets) and isinstance(run.sampler, SubspaceSampler):
         run.sampler.release()
         sampler = run.sampler.for_checks()
