@@ -18,7 +18,7 @@ from brenier.data.atomic import require_writable
 from brenier.data.files import load_array
 from brenier.data.sources import LatentSource, open_source
 from brenier.engine import checks
-from brenier.engine.ranks import together
+from brenier.engine.ranks import Ranks, together
 from brenier.engine.registry import available, engine_for
 from brenier.errors import BrenierError, EngineError, InputError
 from brenier.solve import solver
@@ -114,7 +114,7 @@ def fit(  # type: ignore[misc]  # the overloads name only what they differ in
         if source is None:
             problem = resident_problem(matrix, weights, max_memory, said)
         else:
-            problem = problem_over(source, weights, max_memory, said)
+            problem = problem_over(source, weights, max_memory, said, peers)
         budget = int(max_samples or solver.default_max_samples(problem.size, tol))
         settings = solver.Settings(float(tol), budget, int(seed), engine, progress, callback, file)
         run = solver.begin(problem, settings, peers)
@@ -171,11 +171,13 @@ def resident_problem(
     return build_problem(matrix, weights)
 
 
-def problem_over(source: LatentSource, weights: object, max_memory: int | None, progress: bool) -> Problem:
+def problem_over(
+    source: LatentSource, weights: object, max_memory: int | None, progress: bool, ranks: Ranks
+) -> Problem:
     """The problem of streamed targets, once the plan is known to fit and is printed."""
     plan = require_stream_memory((source.shape[0], source.shape[1]), max_memory)
     say_plan(plan, progress)
-    return streamed_problem(source, weights, plan.columns)
+    return streamed_problem(source, weights, plan.columns, ranks)
 
 
 def say_plan(plan: object, progress: bool) -> None:
