@@ -67,7 +67,9 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--sizes", default="30000,100000,300000,1000000")
-    parser.add_argument("--exact", default="30000,100000", help="sizes at which the exact map is fitted as well")
+    parser.add_argument(
+        "--exact", default="30000,100000", help="sizes at which the exact map is fitted as well"
+    )
     parser.add_argument("--dimension", type=int, default=64)
     parser.add_argument("--save", action="store_true", help=f"write {RESULTS}, size after size")
     asked = parser.parse_args()
@@ -77,12 +79,16 @@ def main() -> None:
         print(tabulate([rows[-1]], headers="keys", floatfmt=".4g"), flush=True)
         slopes = {name: exponent(rows, name) for name in ("processor", "exact_processor")}
         if asked.save:
-            command = f"python benchmarks/fit_hierarchical.py --sizes {asked.sizes} --exact {asked.exact} --save"
+            command = (
+                f"python benchmarks/fit_hierarchical.py --sizes {asked.sizes} --exact {asked.exact} --save"
+            )
             numbers = {"tol": TOL, "goal": GOAL, "rows": rows}
             numbers |= {f"{name}_exponent": value for name, value in slopes.items() if np.isfinite(value)}
             write_record(RESULTS, new_record("fit_hierarchical", {"command": command}) | numbers)
-    print(f"growth of processor time: n^{slopes['processor']:.2f} in two levels (goal ≤ {GOAL}), "
-          f"n^{slopes['exact_processor']:.2f} exact")
+    print(
+        f"growth of processor time: n^{slopes['processor']:.2f} in two levels (goal ≤ {GOAL}), "
+        f"n^{slopes['exact_processor']:.2f} exact"
+    )
 
 
 if __name__ == "__main__":

@@ -41,14 +41,14 @@ def test_all_cells_have_their_masses_by_an_independent_count() -> None:
 
 def test_on_a_line_the_map_of_two_levels_is_the_optimal_one() -> None:
     """Contiguous parts of a line nest, so cells are the intervals between quantiles."""
-    y, _, _ = problems.line(36)
-    potential = fitted(y, parts=np.arange(36) // 6, tol=0.003, max_samples=400_000).potential
+    y, _, _ = problems.line(12)
+    potential = fitted(y, parts=np.arange(12) // 3, tol=0.02).potential
     noise = torch.linspace(-2.5, 2.5, 5001)[:, None]
     winners = potential.assign(noise)
     assert (winners.diff() >= 0).all()
-    expected = torch.special.ndtr(noise[:, 0].double()).mul(36).long()
+    expected = torch.special.ndtr(noise[:, 0].double()).mul(12).long()
     assert (winners - expected).abs().max() <= 1
-    assert (winners == expected).float().mean() > 0.93
+    assert (winners == expected).float().mean() > 0.9
 
 
 def test_the_winner_is_the_best_of_the_best_part() -> None:
@@ -103,8 +103,8 @@ def test_parts_with_one_centroid_become_one() -> None:
 def test_heights_do_not_depend_on_threads_or_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
     first = fitted()
     monkeypatch.setenv("BRENIER_NUM_THREADS", "1")
-    monkeypatch.setattr("brenier.solve.conditional.NOISE_VALUES", 24 * 37)
-    monkeypatch.setattr("brenier.solve.conditional.FIRST_ROWS", 3)
+    monkeypatch.setattr("brenier.solve.conditional.NOISE_VALUES", 24 * 1001)
+    monkeypatch.setattr("brenier.solve.conditional.FIRST_ROWS", 17)
     monkeypatch.setattr("brenier.solve.conditional.ENTRIES", 100)
     second = fitted()
     assert torch.equal(first.potential.heights, second.potential.heights)

@@ -26,10 +26,12 @@ from brenier.solve.problem import Problem
 from brenier.solve.spread import MARGIN, MONITOR_EVERY, Measured, descended, temperature
 from brenier.solve.start import Start, quantiles, temperatures
 from brenier.solve.state import State, Tally
+from brenier.solve.streamed import resident
 from brenier.types import FIXED_POINT_ONE
 
 NOISE_VALUES = 1 << 24  # of noise at once
 BATCH = 0.5  # draws per target and step: as many independent samples as a step on circles has
+COLDEST = 0.05  # ε in units of τ: parts of neighbours whose scores hardly differ need less than 0.35
 PROBES = 256  # draws per part that find the mean of its noise
 FLOOR_REACHED = 0.8  # χ² of a good fit by single draws, in units of n/N
 
@@ -49,7 +51,7 @@ class ConditionalSampler:
 
     def __init__(self, parts: Parts, coarse: Potential, seed: int, engine: str | None) -> None:
         self.parts, self.coarse, self.seed = parts, coarse, seed
-        self.prepared = [prepare(problem.targets, engine=engine) for problem in parts.problems]
+        self.prepared = [prepare(resident(problem.targets), engine=engine) for problem in parts.problems]
         self.ends = np.concatenate([[0], np.cumsum(parts.sizes)])
         self.dimension = parts.problems[0].dimension
 
@@ -89,16 +91,18 @@ def conditional_start(problem: Problem, sampler: ConditionalSampler) -> Start:
     mean /= np.maximum(drawn, 1)[:, None]
     heights = np.empty(problem.size)
     for part, own in enumerate(parts.problems):
-        along = np.einsum("ij,j->i", own.targets[:].double().numpy(), mean[part])
+        along = np.einsum("ij,j->i", resident(own.targets).double().numpy(), mean[part])
         heights[sampler.slice_of(part)] = -own.norms * quantiles(own.masses) - along
-    return Start(heights, np.concatenate([temperatures(own) for own in parts.problems]), "extreme value by parts")
+    return Start(
+        heights, np.concatenate([temperatures(own) for own in parts.problems]), "extreme value by parts"
+    )
 
 
 def conditional_step(problem: Problem, start: Start, state: State, sampler: ConditionalSampler) -> State:
     """One batch of shared draws, one step in every part."""
     n, batch = problem.size, batch_of(problem)
     scales = [np.median(start.temperature[sampler.slice_of(p)]) for p in range(len(sampler.parts.masses))]
-    epsilon = np.array([temperature(state.samples, n, float(scale), gain=1.0) for scale in scales])
+    epsilon = np.array([temperature(state.samples, n, float(scale), 1.0, COLDEST) for scale in scales])
     judging = state.step % MONITOR_EVERY == 0
     sums, drawn = collect(sampler, state, batch, epsilon, judging)
     share = sampler.per_target(drawn / (batch * sampler.parts.masses))

@@ -26,6 +26,7 @@ from brenier.solve.hierarchical_potential import HierarchicalPotential
 from brenier.solve.parts import Parts, divide
 from brenier.solve.problem import ACCEPTED, Problem
 from brenier.solve.result import FitResult, Record
+from brenier.solve.streamed import resident
 from brenier.types import Array
 
 COARSE_SHARE = 0.1  # of the tolerance, for the masses of the parts
@@ -70,7 +71,9 @@ def fit_hierarchical(
         raise InputError("targets", expected="a tensor or an array", got=type(targets).__name__)
     matrix = checks.as_matrix(targets, "targets", dtypes=ACCEPTED).cpu()
     if 0 in matrix.shape:
-        raise InputError("targets", expected="at least one target and dimension", got=str(tuple(matrix.shape)))
+        raise InputError(
+            "targets", expected="at least one target and dimension", got=str(tuple(matrix.shape))
+        )
     file = checkpoint_file(checkpoint, resume)
     divided = divide(matrix, weights, parts, int(seed))
     coarse = fit(
@@ -109,7 +112,7 @@ def joined_problem(parts: Parts, given: int) -> Problem:
     for first, rows, problem in zip(ends, parts.rows, parts.problems, strict=False):
         members[rows] = first + problem.members
     return Problem(
-        torch.cat([problem.targets[:] for problem in parts.problems]),
+        torch.cat([resident(problem.targets) for problem in parts.problems]),
         np.concatenate([mass * own.masses for mass, own in zip(parts.masses, parts.problems, strict=True)]),
         np.concatenate([problem.norms for problem in parts.problems]),
         np.zeros(parts.problems[0].dimension),

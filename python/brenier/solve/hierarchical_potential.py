@@ -63,10 +63,10 @@ class HierarchicalPotential(Potential):
     def transport(self, x: Array) -> Any:
         return like(x, self.targets[self._winners(self._noise(x))])
 
-    def value(self, x: Array) -> Any:
+    def value(self, x: Array) -> Any:  # noqa: ARG002  as Potential's
         raise no_convex_function("value")
 
-    def dual_g(self, cost: str = "sqeuclidean") -> Tensor:
+    def dual_g(self, cost: str = "sqeuclidean") -> Tensor:  # noqa: ARG002
         raise no_convex_function("dual_g")
 
     def prepared(self) -> PreparedTargets:
@@ -88,9 +88,10 @@ class HierarchicalPotential(Potential):
         """Read what save wrote; as Potential.load."""
         given = None if targets is None else checks.as_matrix(targets, "targets", dtypes=ACCEPTED)
         tensors, matrix, info = potential_file.read(path, given, FORMAT)
-        upper = (tensors[name] for name in ("centroids", "coarse_heights", "centre", "coarse_masses"))
+        upper, masses = tensors["coarse_heights"], tensors["coarse_masses"]
+        coarse = Potential(tensors["centroids"], upper, tensors["centre"], masses)
         vectors = tensors["parts"], matrix, tensors["heights"], tensors["masses"]
-        potential: Potential = cls.over(Potential(*upper), *vectors, info=info)
+        potential: Potential = cls.over(coarse, *vectors, info=info)
         return potential
 
     def _winners(self, noise: Tensor) -> Tensor:
@@ -105,5 +106,3 @@ def no_convex_function(what: str) -> InputError:
     return InputError(
         what, expected="the potential of an optimal map", got="a map of two levels", remedy="use brenier.fit"
     )
-
-

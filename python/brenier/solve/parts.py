@@ -68,7 +68,9 @@ def divide(matrix: Tensor, weights: object, parts: int | Array | None, seed: int
 def part_count(parts: int | None, targets: int) -> int:
     count = max(1, round(math.sqrt(targets))) if parts is None else parts
     if isinstance(count, bool) or not 1 <= count <= targets:
-        raise InputError("parts", expected=f"1 to n = {targets} parts, or a label per target", got=repr(parts))
+        raise InputError(
+            "parts", expected=f"1 to n = {targets} parts, or a label per target", got=repr(parts)
+        )
     return count
 
 
@@ -93,6 +95,8 @@ def grouped(labels: np.ndarray) -> list[tuple[int, np.ndarray]]:
     """Each label from 0 on that occurs, ascending, and where it stands, ascending; negative ones are left out."""
     order = np.argsort(labels, kind="stable")
     order = order[np.searchsorted(labels[order], 0) :]
+    if len(order) == 0:
+        return []
     found, first = np.unique(labels[order], return_index=True)
     return list(zip(found.tolist(), np.split(order, first[1:]), strict=True))
 
@@ -109,7 +113,12 @@ def k_means(matrix: Tensor, masses: np.ndarray, count: int, seed: int) -> np.nda
     subset = spaced_indices(len(matrix), TRAINING * count, 0.0)
     seen = matrix[torch.from_numpy(subset)].float().cpu().numpy()
     method = cluster.MiniBatchKMeans(
-        count, batch_size=max(1024, 2 * count), max_iter=ROUNDS, n_init=1, init="random", random_state=seed % 2**32
+        count,
+        batch_size=max(1024, 2 * count),
+        max_iter=ROUNDS,
+        n_init=1,
+        init="random",
+        random_state=seed % 2**32,
     )
     with single_threaded(), limits.threadpool_limits(1):  # the centres' bits depend on threads
         method.fit(seen, sample_weight=masses[subset] / masses[subset].mean())

@@ -68,7 +68,9 @@ def read_checked(
     return tensors, json.loads(metadata["info"])
 
 
-def read_undamaged(path: str | os.PathLike[str], kind: str = FORMAT) -> tuple[dict[str, Tensor], dict[str, str]]:
+def read_undamaged(
+    path: str | os.PathLike[str], kind: str = FORMAT
+) -> tuple[dict[str, Tensor], dict[str, str]]:
     tensors, metadata = read_tensors(path)
     if metadata.get("format") != kind or not {"heights", "centre", "masses"} <= tensors.keys():
         raise FileError(str(path), expected=f"a potential ({kind})", got=str(metadata.get("format")))

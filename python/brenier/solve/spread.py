@@ -38,10 +38,12 @@ CURVATURE_FLOOR = 0.3
 MONITOR_EVERY = 4  # steps between two looks at the average
 
 
-def temperature(samples: int, targets: int, scale: float, gain: float = CIRCLE_GAIN) -> float:
+def temperature(
+    samples: int, targets: int, scale: float, gain: float = CIRCLE_GAIN, last: float = LAST_TEMPERATURE
+) -> float:
     """ε for the step after that many samples, each worth ``gain`` independent ones."""
     shrink = max(gain * samples / targets, 1.0) ** -0.25
-    return max(LAST_TEMPERATURE, FIRST_TEMPERATURE * shrink) * scale
+    return max(last, FIRST_TEMPERATURE * shrink) * scale
 
 
 def spread_step(
@@ -50,8 +52,8 @@ def spread_step(
     """One batch, one step."""
     n, epsilon = problem.size, temperature(state.samples, problem.size, float(np.median(start.temperature)))
     found = collect(state, sampler, batch, epsilon, n)
-    sums = (part / (FIXED_POINT_ONE * CIRCLE_POINTS * (batch // 2)) for part in found.sums)
-    measured = Measured(*sums, problem.masses)
+    weight, sharp, square = (part / (FIXED_POINT_ONE * CIRCLE_POINTS * (batch // 2)) for part in found.sums)
+    measured = Measured(weight, sharp, square, problem.masses)
     after = descended(state, measured, problem.masses, start.temperature, epsilon, batch, CIRCLE_GAIN)
     return after.updated(
         monitor=state.monitor.add(found.tally, problem.masses, batch, after.samples),
@@ -84,7 +86,9 @@ def descended(
     spread = (measured.weight - measured.square) / epsilon
     curvature, memory = updated_curvature(state, spread, gain * batch / n)
     floor = CURVATURE_FLOOR * masses / (0.5 * temperature)
-    change = STEP / math.sqrt(1 + step / STEP_DECAY) * (2 * measured.sharp - measured.weight - measured.wanted)
+    change = (
+        STEP / math.sqrt(1 + step / STEP_DECAY) * (2 * measured.sharp - measured.weight - measured.wanted)
+    )
     change = np.clip(change / np.maximum(curvature, floor), -temperature, temperature)
     heights = state.heights - change
     heights = heights - dot(masses, heights)
