@@ -1,6 +1,6 @@
 """What a rank of a shared fit works: processor time of each of two gloo ranks against one process.
 
-    python benchmarks/fit_ranks.py [--scale 1] [--save]
+    python benchmarks/fit_ranks.py [--scale 1] [--save]     # saved problem after problem
 
 Each problem is fitted in new processes, one thread each: alone, then by two ranks of torch.distributed on this
 machine. Printed: the processor seconds of the fit in each process (user and system, without imports and the making
@@ -89,12 +89,14 @@ def main() -> None:
     parser.add_argument("--scale", type=float, default=1.0, help="of the number of targets")
     parser.add_argument("--save", action="store_true", help=f"write {RESULTS}")
     asked = parser.parse_args()
-    rows = [measure(name, asked.scale) for name in PROBLEMS]
-    print(tabulate([row.values() for row in rows], headers=list(rows[0]), floatfmt=".3g"))
+    settings = {"command": f"python benchmarks/fit_ranks.py --scale {asked.scale:g} --save"}
+    rows = []
+    for name in PROBLEMS:
+        rows.append(measure(name, asked.scale))
+        print(tabulate([rows[-1].values()], headers=list(rows[-1]), floatfmt=".3g"), flush=True)
+        if asked.save:
+            write_record(RESULTS, new_record("fit_ranks", settings) | {"goal": GOAL, "rows": rows})
     print(f"goal: each rank at least {GOAL} times less work, the same bits")
-    if asked.save:
-        settings = {"command": f"python benchmarks/fit_ranks.py --scale {asked.scale:g} --save"}
-        write_record(RESULTS, new_record("fit_ranks", settings) | {"goal": GOAL, "rows": rows})
 
 
 if __name__ == "__main__":
