@@ -155,6 +155,8 @@ def test_targets_that_are_not_in_memory_are_refused() -> None:
         fitted("latents.npy")
     with pytest.raises(InputError, match="at least one"):
         fitted(CLOUD[:0])
+    with pytest.raises(InputError, match="max_memory"):
+        fitted(max_memory=1 << 20)
 
 
 def test_parts_cover_the_targets_once_and_keep_their_masses() -> None:

@@ -79,7 +79,7 @@ class ConditionalSampler:
         return [Piece(part, rows) for rows in noise.split(most)]
 
 
-def conditional_start(problem: Problem, sampler: ConditionalSampler) -> Start:
+def start(problem: Problem, sampler: ConditionalSampler) -> Start:
     """h_i = −σ_i z_i − ⟨m_p, y_i⟩: the extreme-value start, for noise whose mean in part p is m_p."""
     parts = sampler.parts
     count = len(parts.masses)
@@ -98,7 +98,7 @@ def conditional_start(problem: Problem, sampler: ConditionalSampler) -> Start:
     )
 
 
-def conditional_step(problem: Problem, start: Start, state: State, sampler: ConditionalSampler) -> State:
+def step(problem: Problem, start: Start, state: State, sampler: ConditionalSampler) -> State:
     """One batch of shared draws, one step in every part."""
     n, batch = problem.size, batch_of(problem)
     scales = [np.median(start.temperature[sampler.slice_of(p)]) for p in range(len(sampler.parts.masses))]
@@ -144,9 +144,7 @@ def collect(
     return sums, drawn
 
 
-def conditional_check(
-    problem: Problem, state: State, sampler: ConditionalSampler, *, tol: float, first: int
-) -> Check:
+def check(problem: Problem, state: State, sampler: ConditionalSampler, *, tol: float, first: int) -> Check:
     """χ² over all n cells of the two levels together, on fresh draws."""
     average = torch.from_numpy(state.average)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -21,8 +22,10 @@ from brenier.solve.fitting import (
     owned_masses,
     require_cpu_engine,
     require_options,
+    say_plan,
 )
 from brenier.solve.hierarchical_potential import HierarchicalPotential
+from brenier.solve.memory import require_memory
 from brenier.solve.parts import Parts, divide
 from brenier.solve.problem import ACCEPTED, Problem
 from brenier.solve.result import FitResult, Record
@@ -41,6 +44,7 @@ def fit_hierarchical(
     max_samples: int | None = None,
     seed: int = 0,
     engine: str | None = None,
+    max_memory: int | None = None,
     checkpoint: str | os.PathLike[str] | None = None,
     resume: bool = False,
     progress: bool = True,
@@ -58,8 +62,8 @@ def fit_hierarchical(
     targets : (n, d) tensor or array in memory (a memmap counts as one), float16 to float64
     parts : their number P, by k-means (needs scikit-learn); or the part of each target, integers (n,);
         None for √n by k-means. Parts with equal centroids become one
-    weights, tol, max_samples, seed, engine, checkpoint, resume, progress, callback : as in brenier.fit; max_samples
-        bounds the draws of the second level
+    weights, tol, max_samples, seed, engine, max_memory, checkpoint, resume, progress, callback : as in brenier.fit;
+        max_samples bounds the draws of the second level
 
     Returns a FitResult whose potential is a HierarchicalPotential; Ctrl-C in the second level returns the best so
     far. Not shared by ranks: each would fit alone. Warns NotConvergedWarning, raises InputError, EngineError,
@@ -75,6 +79,7 @@ def fit_hierarchical(
             "targets", expected="at least one target and dimension", got=str(tuple(matrix.shape))
         )
     file = checkpoint_file(checkpoint, resume)
+    say_plan(require_memory(matrix, max_memory), progress)
     divided = divide(matrix, weights, parts, int(seed))
     coarse = fit(
         divided.centroids,
@@ -106,13 +111,20 @@ def fit_hierarchical(
 
 
 def joined_problem(parts: Parts, given: int) -> Problem:
-    """All parts' distinct targets in the order of parts, each less the centroid of its part."""
+    """All parts' distinct targets in the order of parts, each less the centroid of its part.
+
+    The parts keep views of it, so that the targets are held once.
+    """
     ends = np.concatenate([[0], np.cumsum(parts.sizes)])
     members = np.full(given, -1, dtype=np.int64)
     for first, rows, problem in zip(ends, parts.rows, parts.problems, strict=False):
         members[rows] = first + problem.members
+    targets = torch.empty(int(ends[-1]), parts.problems[0].dimension)
+    for part, problem in enumerate(parts.problems):
+        own = targets[ends[part] : ends[part + 1]].copy_(resident(problem.targets))
+        parts.problems[part] = replace(problem, targets=own)
     return Problem(
-        torch.cat([resident(problem.targets) for problem in parts.problems]),
+        targets,
         np.concatenate([mass * own.masses for mass, own in zip(parts.masses, parts.problems, strict=True)]),
         np.concatenate([problem.norms for problem in parts.problems]),
         np.zeros(parts.problems[0].dimension),

@@ -15,18 +15,9 @@ from tqdm import tqdm
 from brenier.engine import prepare
 from brenier.engine.ranks import Ranks
 from brenier.errors import NotConvergedWarning, RankLostError
-from brenier.solve import checkpoint
+from brenier.solve import checkpoint, conditional
 from brenier.solve.check import Check, converged, independent_check
-from brenier.solve.conditional import (
-    FLOOR_REACHED as SINGLE_DRAWS_REACH,
-)
-from brenier.solve.conditional import (
-    ConditionalSampler,
-    batch_of,
-    conditional_check,
-    conditional_start,
-    conditional_step,
-)
+from brenier.solve.conditional import ConditionalSampler
 from brenier.solve.crowded import CROWDED, ROWS, crowded_step
 from brenier.solve.principal import Principal, principal_directions
 from brenier.solve.problem import Problem
@@ -129,11 +120,11 @@ def warm_up(run: Run) -> None:
 
 def warm_up_parts(run: Run, sampler: ConditionalSampler) -> None:
     """The start of a hierarchical fit, whose sampler is made before."""
-    run.start = conditional_start(run.problem, sampler)
+    run.start = conditional.start(run.problem, sampler)
     if run.state.step == 0:
         run.state = first_state(run.problem, run.start)
     if not run.checks:
-        run.next_check = math.ceil(SINGLE_DRAWS_REACH * run.problem.size / (AIM * run.settings.tol))
+        run.next_check = math.ceil(conditional.FLOOR_REACHED * run.problem.size / (AIM * run.settings.tol))
 
 
 def first_check(problem: Problem, plan: SamplingPlan, tol: float) -> int:
@@ -173,7 +164,7 @@ def step(run: Run) -> State:
     if sampler is None:
         raise RuntimeError("warm_up comes before the first step")
     if isinstance(sampler, ConditionalSampler):
-        return conditional_step(run.problem, run.start, state, sampler)
+        return conditional.step(run.problem, run.start, state, sampler)
     if not state.crowded and state.step in CROWDED_STEPS and is_crowded(state, run.start):
         state = state.updated(crowded=True, average=state.heights, averaged=0)
     if state.crowded:
@@ -222,7 +213,7 @@ def loop(run: Run, bar: tqdm) -> Status:
 def next_batch(run: Run) -> int:
     """The most samples that the next step may draw."""
     if isinstance(run.sampler, ConditionalSampler):
-        return batch_of(run.problem)
+        return conditional.batch_of(run.problem)
     return ROWS if run.state.crowded else batch_size(run.problem.size)
 
 
@@ -262,7 +253,7 @@ def fresh_check(run: Run, first: int) -> Check:
     """A check from its sample number ``first`` on: full dimension, or subspaces where targets are streamed."""
     tol, masses, state = run.settings.tol, run.problem.masses, run.state
     if isinstance(run.sampler, ConditionalSampler):
-        return conditional_check(run.problem, state, run.sampler, tol=tol, first=first)
+        return conditional.check(run.problem, state, run.sampler, tol=tol, first=first)
     if isinstance(run.problem.targets, StreamedTargets) and isinstance(run.sampler, SubspaceSampler):
         run.sampler.release()
         sampler = run.sampler.for_checks()
