@@ -68,6 +68,13 @@ def read_checked(
     return tensors, json.loads(metadata["info"])
 
 
+def masses_in(path: str | os.PathLike[str], targets: int) -> Tensor:
+    """The masses of an undamaged potential over so many targets."""
+    masses = read_undamaged(path)[0]["masses"]
+    require_heights(path, masses, targets)
+    return masses
+
+
 def read_undamaged(
     path: str | os.PathLike[str], kind: str = FORMAT
 ) -> tuple[dict[str, Tensor], dict[str, str]]:
@@ -96,8 +103,14 @@ def require_targets(
             expected=f"those fitted, fingerprint {metadata['fingerprint'][:16]}",
             got=f"fingerprint {print_of[:16]}",
         )
-    if any(tensors[name].shape != (targets,) for name in ("heights", "masses")):
-        raise FileError(str(path), expected=f"{targets} heights", got=f"{tuple(tensors['heights'].shape)}")
+    for name in ("heights", "masses"):
+        require_heights(path, tensors[name], targets)
+
+
+def require_heights(path: str | os.PathLike[str], numbers: Tensor, targets: int) -> None:
+    """Refuse heights or masses of another number of targets."""
+    if numbers.shape != (targets,):
+        raise FileError(str(path), expected=f"{targets} heights", got=f"{tuple(numbers.shape)}")
 
 
 def require_path(path: object) -> None:
