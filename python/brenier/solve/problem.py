@@ -104,7 +104,8 @@ def masses_of(weights: object, targets: int) -> np.ndarray:
             remedy="give a target that must never win the mass 0",
         )
     total = masses.sum()
-    return masses if abs(total - 1) <= ROUNDING else masses / total  # masses of a file keep their bits
+    kept = abs(total - 1) <= ROUNDING and masses.max() <= 1  # masses of a file keep their bits
+    return masses if kept else masses / total
 
 
 def distinct_rows(centred: Tensor) -> tuple[np.ndarray, np.ndarray]:
