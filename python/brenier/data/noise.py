@@ -30,6 +30,8 @@ class Stream(IntEnum):
     PROBE = 8
     CHECK_SUBSPACE = 9
     CHECK_DIRECTION = 10
+    TRAIN_SUBSPACE = 13
+    TRAIN_DIRECTION = 12
     FRAME = 16
 
 
