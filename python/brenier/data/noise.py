@@ -30,6 +30,7 @@ class Stream(IntEnum):
     PROBE = 8
     CHECK_SUBSPACE = 9
     CHECK_DIRECTION = 10
+    LEVEL = 11
 
 
 def normal(

@@ -6,12 +6,14 @@ from brenier.diffusion.loss import draw_sigma, edm_loss
 from brenier.diffusion.networks import MLP, SmallUNet
 from brenier.diffusion.precond import EDMPrecond
 from brenier.diffusion.schedules import edm_sigmas
+from brenier.diffusion.search import ScheduleSearch, search_schedule
 from brenier.diffusion.train import TrainResult, train_edm
 
 __all__ = [
     "MLP",
     "DPMOTSamples",
     "EDMPrecond",
+    "ScheduleSearch",
     "SmallUNet",
     "TrainResult",
     "draw_sigma",
@@ -20,5 +22,6 @@ __all__ = [
     "evaluations",
     "sample_dpm_ot",
     "sample_heun",
+    "search_schedule",
     "train_edm",
 ]
