@@ -17,7 +17,7 @@ SHUFFLES = 4
 
 @dataclass(frozen=True)
 class ConditionLeak:
-    """Cross-validated accuracy of telling the class from the noise, and that of the same classifier on shuffled classes."""
+    """Cross-validated accuracy of telling the class from the noise, and that by chance."""
 
     accuracy: float
     stderr: float
