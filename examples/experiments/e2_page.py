@@ -138,8 +138,8 @@ def reading(record: dict[str, Any]) -> str:
     copied, kept = share(low, "share_closer"), share(tail, "share_closer")
     quality, late, early = mean(low, "frechet"), mean(tail, "frechet"), mean(plain[best], "frechet")
     moved = f"{100 * sum(gaps) / len(gaps):.0f}%"
-    return f"""- Small M: at M = 2 the Fréchet distance is {quality}, and {copied} of the samples are closer to a training
-  image than 95% of held-out images are. They are copies; the quality is that of the data.
+    return f"""- Small M: at M = 2 the Fréchet distance is {quality}, and {copied} of the samples are closer to a
+  training image than 95% of held-out images are. They are copies; the quality is that of the data.
 - Started at σ_10 with 9 evaluations, DPM-OT scores {late} with {kept} so close; the best plain sampler at
   9 evaluations ({best}) scores {early} with {share(plain[best], "share_closer")}.
 - Drawing the target at random instead of through the map changes the Fréchet distance by {moved} on average, in either

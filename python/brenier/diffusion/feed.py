@@ -70,7 +70,9 @@ def make_pairs(
     if coupling == "aot":
         return PooledCoupling(PairedPool(data, pool, batch, seed=seed, labels=labels))
     if coupling == "c2ot" and condition is not None:
-        return PooledCoupling(PairedPool(data, pool, batch, seed=seed, condition=as_vectors(condition)))
+        pairs = PooledCoupling(PairedPool(data, pool, batch, seed=seed, condition=as_vectors(condition)))
+        pairs.kind = coupling
+        return pairs
     return IndependentCoupling(len(data), data.shape[1], batch, seed)
 
 
