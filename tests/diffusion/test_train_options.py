@@ -54,7 +54,14 @@ def test_a_network_with_classes_learns_what_each_class_is() -> None:
     images = torch.tensor([[1.0, 1.0], [-1.0, -1.0]]).repeat(16, 1)
     labels = torch.arange(32) % 2
     result = train_edm(
-        MLP(2, 64, 2, classes=2), images, condition=labels, steps=150, batch=32, lr=3e-3, progress=False
+        MLP(2, 64, 2, classes=2),
+        images,
+        condition=labels,
+        steps=200,
+        batch=32,
+        lr=3e-3,
+        P_mean=1.0,
+        progress=False,
     )
     guess = result.denoiser(
         10 * torch.randn(32, 2, generator=torch.Generator().manual_seed(1)), torch.full((32,), 10.0), labels

@@ -2,6 +2,7 @@
 
 from brenier.metrics.features import Classifier, train_classifier
 from brenier.metrics.frechet import frechet_distance
+from brenier.metrics.inception import Inception, fid, kid, load_inception
 from brenier.metrics.kernel import KernelDistance, kernel_distance
 from brenier.metrics.leak import ConditionLeak, condition_leak
 from brenier.metrics.maps import MarginalError, marginal_error, transport_cost
@@ -16,6 +17,7 @@ __all__ = [
     "ConditionLeak",
     "Curvature",
     "DensityCoverage",
+    "Inception",
     "KernelDistance",
     "MarginalError",
     "Memorisation",
@@ -25,8 +27,11 @@ __all__ = [
     "condition_leak",
     "curvature",
     "density_coverage",
+    "fid",
     "frechet_distance",
     "kernel_distance",
+    "kid",
+    "load_inception",
     "marginal_error",
     "memorisation",
     "mode_mixture_ratio",
