@@ -66,6 +66,9 @@ def test_missing_weights_missing_packages_and_other_files_are_said(
     torch.save({"other": torch.zeros(1)}, tmp_path / "other.pth")
     with pytest.raises(FileError, match="Inception weights"):
         load_inception(tmp_path / "other.pth")
+    torch.save({"code": Path.cwd}, tmp_path / "code.pth")
+    with pytest.raises(FileError, match="Inception weights"):
+        load_inception(tmp_path / "code.pth")
     with pytest.raises(InputError, match="package"):
         load_inception(tmp_path / "other.pth", package="tensorflow")
     if "torchmetrics" not in sys.modules:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import pickle
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -48,7 +49,8 @@ def load_inception(
 ) -> Inception:
     """The Inception network of torch-fidelity, or through torchmetrics, with weights from a file of the user's.
 
-    weights : the file pt_inception-2015-12-05-6726825d.pth that both packages know; nothing is downloaded
+    weights : the file pt_inception-2015-12-05-6726825d.pth that both packages know; nothing is downloaded, and a
+        file that holds anything but tensors is refused before the packages, which unpickle, see it
     package : "torch-fidelity" or "torchmetrics" (which needs torch-fidelity too)
 
     Raises MissingPackageError, FileError where there is no such file, InputError.
@@ -66,8 +68,9 @@ def load_inception(
     module = require_package(PACKAGES[package], "fid")
     kind = module.FeatureExtractorInceptionV3 if package == "torch-fidelity" else module.NoTrainInceptionV3
     try:
+        torch.load(path, map_location="cpu", weights_only=True)
         network = kind("inception-v3-compat", ["2048"], feature_extractor_weights_path=str(path))
-    except (RuntimeError, KeyError, OSError, EOFError) as error:
+    except (RuntimeError, KeyError, OSError, EOFError, pickle.UnpicklingError) as error:
         raise FileError(str(path), expected="the Inception weights", got=str(error)[:200]) from error
     return Inception(network.to(device).eval(), f"Inception of {package}, weights {path.name}", batch)
 
