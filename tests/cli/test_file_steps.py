@@ -170,6 +170,38 @@ def test_sample_by_dpm_ot_starts_at_the_level_of_the_fit(folder: Path, tmp_path:
     assert load_array(tmp_path / "s.safetensors").array.shape == (5, 64)
 
 
+@pytest.mark.parametrize(("sampler", "evaluations"), [("heun", 5), ("langevin", 7), ("ddim", 3), ("ddpm", 3)])
+def test_every_sampler_draws_from_noise_and_by_dpm_ot_a_sample_by_its_seed(
+    folder: Path, tmp_path: Path, sampler: str, evaluations: int
+) -> None:
+    shared = ["--sampler", sampler, "--steps", 3, "--langevin-steps", 2, "--out", tmp_path / "s.npy"]
+    dpm_ot = ["--potential", folder / "pot.safetensors", "--targets", folder / "images.npy", "--fresh"]
+    for options in (shared, [*shared, *dpm_ot], [*shared, *dpm_ot, "--extend", 1.0]):
+        drawn = []
+        for seed in (7, 8):
+            record = ok("sample", folder / "net.safetensors", "--count", 3, "--seed", seed, *options)
+            drawn.append(np.load(tmp_path / "s.npy"))
+        assert record["evaluations"] == evaluations
+        assert np.isfinite(drawn[0]).all()
+        np.testing.assert_allclose(drawn[0][1:], drawn[1][:2], atol=1e-4)
+
+
+def test_ddim_by_dpm_ot_starts_from_the_same_images_as_heun(folder: Path, tmp_path: Path) -> None:
+    drawn = {}
+    for sampler in ("heun", "ddim"):
+        options = ["--potential", folder / "pot.safetensors", "--targets", folder / "images.npy"]
+        options += ["--sampler", sampler, "--steps", 40, "--count", 5, "--out", tmp_path / "s.npy"]
+        ok("sample", folder / "net.safetensors", *options)
+        drawn[sampler] = np.load(tmp_path / "s.npy")
+    np.testing.assert_allclose(drawn["heun"], drawn["ddim"], atol=0.05)  # one path, two solvers
+
+
+def test_sample_refuses_what_needs_a_potential(folder: Path, tmp_path: Path) -> None:
+    result = call("sample", folder / "net.safetensors", "--fresh", "--out", tmp_path / "s.npy")
+    assert result.exit_code == 2
+    assert "potential" in result.stderr
+
+
 def test_sample_by_dpm_ot_refuses_other_images_than_those_fitted(folder: Path, tmp_path: Path) -> None:
     options = ["--potential", folder / "pot.safetensors", "--targets", folder / "held_out.npy"]
     result = call("sample", folder / "net.safetensors", *options, "--out", tmp_path / "s.npy")

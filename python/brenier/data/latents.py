@@ -57,6 +57,11 @@ class NoisedLatents:
     def __len__(self) -> int:
         return self.shape[0]
 
+    @property
+    def images(self) -> Tensor | LatentSource:
+        """y as given."""
+        return self._images
+
     def read(self, lo: int, hi: int, out: Tensor | None = None) -> Tensor:
         """Latents lo to hi − 1, float32 (hi − lo, d), in out if given; the same bits for any division."""
         require_range(lo, hi, len(self))

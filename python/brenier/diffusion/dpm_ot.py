@@ -2,116 +2,115 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any
 
-import torch
 from torch import Tensor
 
 from brenier.data.latents import NoisedLatents
-from brenier.diffusion.heun import sample_heun
-from brenier.diffusion.loss import Denoiser
-from brenier.diffusion.schedules import check_sigmas
+from brenier.diffusion.guidance import guided
+from brenier.diffusion.heun import HeunSchedule
+from brenier.diffusion.process import Level, ReverseProcess, first_noise, run_process
+from brenier.diffusion.starts import Assigner, check_source, check_start, map_noise
 from brenier.errors import InputError
+from brenier.solve.labelled import LabelledPotential
+from brenier.transport import Blend, Extension, TopTargets
 from brenier.types import Array
-
-
-class Assigner(Protocol):
-    """What is needed of a potential: the winning target of each row of noise."""
-
-    def assign(self, x: Tensor) -> Array:
-        """int64 indices (N,)."""
 
 
 @dataclass(frozen=True)
 class DPMOTSamples:
     """Samples and where they came from."""
 
-    samples: Tensor  # (N, d)
+    samples: Tensor  # (N, d), or (N, ...) in the shape of the noise
     indices: Tensor  # (N,) int64: the target of each noise
-    starts: Tensor  # (N, d): the latents x_M the last steps began from
+    starts: Tensor  # as samples: the latents x_M the last steps began from
+    blend: Blend | None = None  # the targets mixed for each start, with an extension
+    top: TopTargets | None = None  # the best targets of each noise, if asked for
 
 
 def sample_dpm_ot(
-    denoiser: Denoiser,
-    potential: Assigner,
-    noise: Tensor,
-    sigmas: Tensor,
+    denoiser: Any,
+    potential: Assigner | LabelledPotential,
+    noise: Tensor | None,
+    sigmas: Tensor | ReverseProcess,
     last_steps: int,
     *,
     latents: NoisedLatents,
     fresh: bool = False,
     seeds: Sequence[int] | None = None,
+    labels: Array | None = None,
+    guidance: float | None = 1.0,
+    null_label: Any = None,
+    extension: Extension | None = None,
+    top: int = 0,
+    image_shape: tuple[int, ...] | None = None,
     progress: bool = False,
 ) -> DPMOTSamples:
-    """Map noise to its latent x_M = y + σ_M·ε and run the last M Heun steps (DPM-OT, arXiv 2307.11308).
+    """Map noise to its latent x_M = a·y + b·ε and run the last M steps of a model from there (arXiv 2307.11308).
 
-    index = argmax_i ⟨noise, y_i⟩ + h_i, then M steps from σ_M to 0: 2M − 1 evaluations. x_M is the target the
-    potential was fitted to, so `latents` must be its source: same images, order, level and seed.
+    index = argmax_i ⟨noise, y_i⟩ + h_i, then M steps from the level of x_M. x_M is the target the potential was
+    fitted to, so `latents` must be its source: same images, order, level and seed.
 
-    The latents' noise is independent of their images, so use a denoiser trained on independent pairs: one
-    trained on AOT pairs never saw such latents, which shows where σ_M is large.
-    Where σ_M is small the result is close to a stored image: report `metrics.memorisation` beside quality.
+    The latents' noise is independent of their images, so use a model trained on independent pairs: one trained
+    on AOT pairs never saw such latents, which shows where the level is high.
+    Where the level is low the result is close to a stored image: report `metrics.memorisation` beside quality.
 
-    denoiser : D(x, σ) on flat rows (N, d) (brenier.diffusion.networks accept them)
-    noise : (N, d) standard normal
-    sigmas : the full schedule (steps + 1,), ending in 0; latents.sigma must be sigmas[-(M+1)], scale 1
-    last_steps : M, from 1 to the steps of the schedule
+    sigmas : the whole schedule, of which the last M steps are run. It says what `denoiser` is:
+        levels (steps + 1,) ending in 0, or a HeunSchedule: a denoiser D(x, σ) (EDM)
+        a LangevinSchedule: a score s(x, σ) (NCSNv2)
+        a VPSchedule: a model of (x, t) (DDPM, DDIM)
+    last_steps : M, from 1 to the steps of the schedule; latents lie at start_level(sigmas, last_steps)
+    noise : (N, ...) standard normal, or None: made from the seeds, in image_shape
+    seeds : (N,), needed where noise is None, with fresh, and where the steps draw noise: sample k depends on noise k
+        and seed k alone
     fresh : noise each latent anew instead of with its stored noise
-    seeds : (N,) one per sample, needed with fresh: sample k depends on noise k and seed k alone
+    labels : (N,) classes, for a LabelledPotential; the model is called with them as its third argument
+    guidance, null_label : classifier-free guidance with labels, see guided; guidance None leaves a model without
+        conditions alone
+    extension : mix neighbouring targets (brenier.transport.Extension); the noise stays at its level
+    top : also return so many best targets of each noise, with their gaps and angles
+    image_shape : of a sample for the model; None is that of the noise
 
     Raises InputError, also where start level and latent level differ, or where a potential with .targets was
     fitted to something else.
     """
-    levels = last_levels(sigmas, last_steps)
-    check_start(latents, levels)
-    check_source(latents, getattr(potential, "targets", None))
-    if fresh != (seeds is not None):
+    process = HeunSchedule(sigmas) if isinstance(sigmas, Tensor) else sigmas
+    check_start(latents, process.start(last_steps))
+    check_source(latents, potential)
+    check_seeds(seeds, noise, fresh, process.stochastic)
+    if noise is None:
+        noise = first_noise(seeds or [], image_shape or latents.shape[1])
+    shape = (len(noise), *(image_shape or noise.shape[1:]))
+    model = denoiser
+    if labels is not None and guidance is not None:
+        model = guided(denoiser, labels, guidance=guidance, null=null_label)
+    rows, own = noise.flatten(1), seeds if fresh else None
+    starts = map_noise(potential, rows, latents, labels=labels, extension=extension, top=top, seeds=own)
+    x = starts.latents.reshape(shape)
+    samples = run_process(process, model, x, last_steps, seeds, progress)
+    return DPMOTSamples(samples, starts.indices, x, starts.blend, starts.top)
+
+
+def start_level(sigmas: Tensor | ReverseProcess, last_steps: int) -> Level:
+    """Scale and sigma of the level where the last M steps of a schedule begin: NoisedLatents takes both.
+
+    sigmas : as in sample_dpm_ot. Raises InputError.
+    """
+    process = HeunSchedule(sigmas) if isinstance(sigmas, Tensor) else sigmas
+    return process.start(last_steps)
+
+
+def check_seeds(seeds: Sequence[int] | None, noise: Tensor | None, fresh: bool, stochastic: bool) -> None:
+    """Raise InputError unless seeds are given exactly where they are used, one per noise."""
+    wanted = noise is None or fresh or stochastic
+    if wanted != (seeds is not None):
         raise InputError(
             "seeds",
-            expected="one seed per sample with fresh=True, none without",
-            got=f"fresh={fresh}, seeds={'given' if seeds is not None else None}",
-            remedy="pass fresh=True, seeds=range(len(noise)), say",
+            expected="one per sample where noise is None, with fresh=True or noisy steps; else None",
+            got=f"fresh={fresh}, noisy steps={stochastic}, seeds={'given' if seeds is not None else None}",
+            remedy="pass seeds=range(N), say" if wanted else "leave seeds out",
         )
-    indices = torch.as_tensor(potential.assign(noise))
-    starts = latents.take(indices.cpu(), seeds=seeds).to(noise.device)
-    return DPMOTSamples(sample_heun(denoiser, starts, levels, progress=progress), indices, starts)
-
-
-def last_levels(sigmas: Tensor, last_steps: int) -> Tensor:
-    """The levels of the last M steps, (M + 1,)."""
-    steps = len(check_sigmas(sigmas)) - 1
-    if not (isinstance(last_steps, int) and 1 <= last_steps <= steps):
-        raise InputError("last_steps", expected=f"an integer from 1 to {steps}", got=repr(last_steps))
-    return sigmas[-(last_steps + 1) :]
-
-
-def check_start(latents: NoisedLatents, levels: Tensor) -> None:
-    """Raise InputError where latents do not lie at the level where sampling starts."""
-    start = float(levels[0])
-    if latents.scale != 1.0 or not math.isclose(latents.sigma, start, rel_tol=1e-6):
-        raise InputError(
-            "latents",
-            expected=f"scale 1 and the start level, sigma = {start:.9g}",
-            got=f"scale {latents.scale:g} and sigma {latents.sigma:.9g}",
-            remedy="build NoisedLatents with sigma=float(sigmas[-(last_steps + 1)]) and fit to that",
-        )
-
-
-def check_source(latents: NoisedLatents, targets: Tensor | None) -> None:
-    """Raise InputError where a potential's targets are visibly not these latents: shape, then a few rows."""
-    if targets is None:
-        return
-    if tuple(targets.shape) != latents.shape:
-        raise InputError("latents", expected=f"shape {tuple(targets.shape)}", got=str(latents.shape))
-    rows = torch.linspace(0, len(latents) - 1, min(8, len(latents))).long()
-    fitted, given = targets[rows.to(targets.device)].float().cpu(), latents.take(rows).cpu()
-    if not torch.allclose(fitted, given, rtol=1e-2, atol=1e-2 * float(given.abs().max())):
-        raise InputError(
-            "latents",
-            expected="the targets that the potential was fitted to",
-            got="other rows",
-            remedy="use the same images, order, sigma and seed",
-        )
+    if seeds is not None and noise is not None and len(seeds) != len(noise):
+        raise InputError("seeds", expected=f"one per noise, {len(noise)}", got=str(len(seeds)))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from itertools import pairwise
 from typing import Literal, overload
 
@@ -10,14 +11,48 @@ from torch import Tensor
 from tqdm import tqdm
 
 from brenier.diffusion.loss import Denoiser
+from brenier.diffusion.process import Level, Model, StepNoise, check_last_steps, check_samples
 from brenier.diffusion.schedules import check_sigmas
-from brenier.engine.checks import require_finite
-from brenier.errors import InputError
 
 
 def evaluations(steps: int) -> int:
     """Evaluations of the denoiser by `steps` Heun steps ending at σ = 0: 2·steps − 1."""
     return 2 * steps - 1
+
+
+@dataclass(frozen=True, eq=False)
+class HeunSchedule:
+    """Levels σ_0 > … > σ_S, usually ending in 0, gone through by sample_heun: a ReverseProcess for EDM models.
+
+    The last M steps begin at sigmas[-(M + 1)], where x = y + σ·ε. Raises InputError.
+    """
+
+    sigmas: Tensor  # (steps + 1,)
+    stochastic = False
+
+    def __post_init__(self) -> None:
+        check_sigmas(self.sigmas)
+
+    @property
+    def steps(self) -> int:
+        return len(self.sigmas) - 1
+
+    def start(self, last_steps: int) -> Level:
+        return Level(1.0, float(self.sigmas[-(check_last_steps(last_steps, self.steps) + 1)]))
+
+    def evaluations(self, last_steps: int) -> int:
+        return 2 * last_steps - (float(self.sigmas[-1]) == 0)
+
+    def run(
+        self,
+        model: Model,
+        x: Tensor,
+        last_steps: int,
+        *,
+        noise: StepNoise | None,  # noqa: ARG002  # deterministic
+        progress: bool,
+    ) -> Tensor:
+        return sample_heun(model, x, self.sigmas[-(last_steps + 1) :], progress=progress)
 
 
 @overload
@@ -41,9 +76,7 @@ def sample_heun(
     Deterministic, without gradients; x is not changed. Raises InputError.
     """
     levels = check_sigmas(sigmas)
-    if x.ndim < 2 or not x.is_floating_point():
-        raise InputError("x", expected="floating-point samples (N, ...)", got=f"{x.dtype} {tuple(x.shape)}")
-    require_finite(x, "x")
+    check_samples(x)
     states = [x]
     intervals = list(pairwise(levels))
     with torch.no_grad():

@@ -1,4 +1,4 @@
-"""Training and sampling from file to file."""
+"""Training from file to file."""
 
 from __future__ import annotations
 
@@ -9,15 +9,13 @@ from typing import Any
 import torch
 
 import brenier
-from brenier.data import Loaded, NoisedLatents, load_array, require_writable, save_array
-from brenier.data.files import output_path, read_numbers
-from brenier.data.noise import Stream, normal
-from brenier.diffusion import edm_sigmas, evaluations, sample_dpm_ot, sample_heun, train_edm
-from brenier.diffusion.store import StoredNetwork, build_network, load_network, save_network
-from brenier.errors import FileError, InputError
+from brenier.data import Loaded, load_array
+from brenier.data.files import read_numbers
+from brenier.diffusion import train_edm
+from brenier.diffusion.store import build_network, save_network
+from brenier.errors import InputError
 from brenier.report.fitting import describe, require_outputs
-from brenier.report.pictures import save_grid
-from brenier.report.record import new_record, plain, read_record, write_record
+from brenier.report.record import new_record, plain, write_record
 
 Say = Callable[[str], None]
 
@@ -93,86 +91,3 @@ def network_arguments(kind: str, loaded: Loaded, width: int | None, depth: int) 
             "images", expected="square images for a U-Net", got=str(shape), remedy="use --network mlp"
         )
     return {"channels": shape[0], "image_size": shape[1], "width": width or 32}
-
-
-def sample_file(
-    network: Path,
-    out: Path,
-    *,
-    grid: Path | None = None,
-    count: int = 64,
-    steps: int = 18,
-    sigma_min: float = 0.002,
-    sigma_max: float = 80.0,
-    rho: float = 7.0,
-    potential: Path | None = None,
-    targets: Path | None = None,
-    seed: int = 0,
-    value_range: str | None = None,
-    layout: str = "nchw",
-    tensor: str | None = None,
-    progress: bool = True,
-    say: Say = print,
-) -> dict[str, Any]:
-    """Draw samples with a stored network and write them; returns the record.
-
-    With a potential (written by fit_file with sigma) and its targets, DPM-OT: the potential's level is the
-    start and ``steps`` Heun steps lead from there to 0. Raises BrenierError; writes nothing then.
-    """
-    settings = {k: v for k, v in locals().items() if k not in ("progress", "say")}
-    require_writable(output_path(out))
-    if grid is not None and grid.suffix != ".png":
-        raise FileError(str(grid), expected="a name ending in .png", got=repr(grid.suffix))
-    if grid is not None:
-        require_writable(grid)
-    if (potential is None) != (targets is None):
-        raise InputError("potential and targets", expected="both for DPM-OT, or neither", got="one of them")
-    if count < 1:
-        raise InputError("count", expected="an integer ≥ 1", got=str(count))
-    stored = load_network(network)
-    dim = width_of(stored)
-    noise = torch.as_tensor(normal(seed, 0, count, dim, stream=Stream.SAMPLE))
-    if potential is None or targets is None:
-        sigmas = edm_sigmas(steps, sigma_min=sigma_min, sigma_max=sigma_max, rho=rho)
-        samples = sample_heun(stored.denoiser, noise * sigma_max, sigmas, progress=progress)
-        how = f"plain Heun from σ = {sigma_max:g}"
-    else:
-        latents = latents_of(
-            potential, load_array(targets, value_range=value_range, layout=layout, tensor=tensor)
-        )
-        sigmas = edm_sigmas(steps, sigma_min=sigma_min, sigma_max=latents.sigma, rho=rho)
-        fitted = brenier.Potential.load(potential, targets=latents.materialise())
-        samples = sample_dpm_ot(
-            stored.denoiser, fitted, noise, sigmas, steps, latents=latents, progress=progress
-        ).samples
-        how = f"DPM-OT from σ = {latents.sigma:g}"
-        say("DPM-OT starts from noised data: measure memorisation (brenier evaluate --held-out)")
-    save_array(out, samples)
-    if grid is not None:
-        save_grid(grid, samples[:64], stored.image_shape)
-    summary = f"{count} samples, {how}, {evaluations(steps)} evaluations each; {out}"
-    return new_record("sample", settings) | {
-        "evaluations": evaluations(steps),
-        "how": how,
-        "summary": summary,
-    }
-
-
-def width_of(stored: StoredNetwork) -> int:
-    if stored.kind == "mlp":
-        return int(stored.arguments["dim"])
-    return int(stored.arguments["channels"]) * int(stored.arguments["image_size"]) ** 2
-
-
-def latents_of(potential: Path, images: Loaded) -> NoisedLatents:
-    """The latents a potential was fitted to, from its record and the images; raises FileError."""
-    beside = potential.with_suffix(".json")
-    settings = read_record(beside, "fit")["settings"]
-    if settings.get("sigma") is None:
-        raise FileError(
-            str(beside),
-            expected="a fit onto noised latents",
-            got="one without sigma",
-            remedy="fit with brenier fit --sigma, the level where sampling is to start",
-        )
-    return NoisedLatents(images.array, sigma=settings["sigma"], seed=settings["latent_seed"])

@@ -37,7 +37,7 @@ class LabelledPotential:
         """
         noise = checks.as_tensor(x, "x")
         winners = torch.empty(len(noise), dtype=torch.int64)
-        for label, rows in self._rows(labels, len(noise)):
+        for label, rows in self.rows_of(labels, len(noise)):
             local = self.potentials[label].assign(noise[rows])
             winners[rows] = self.members[label][local.cpu()]
         return winners if isinstance(x, Tensor) else winners.numpy()
@@ -47,14 +47,14 @@ class LabelledPotential:
         noise = checks.as_tensor(x, "x")
         some = next(iter(self.potentials.values())).targets
         images = torch.empty(len(noise), some.shape[1], dtype=some.dtype, device=some.device)
-        for label, rows in self._rows(labels, len(noise)):
+        for label, rows in self.rows_of(labels, len(noise)):
             images[rows] = self.potentials[label].transport(noise[rows])
         if isinstance(x, Tensor):
             return images
         return (images.float() if images.dtype == torch.bfloat16 else images).numpy()
 
-    def _rows(self, labels: Array, rows: int) -> list[tuple[int, Tensor]]:
-        """Where each label stands among the rows."""
+    def rows_of(self, labels: Array, rows: int) -> list[tuple[int, Tensor]]:
+        """Where each label stands among so many rows; raises InputError, also for a label that no target has."""
         given = integer_labels(labels, rows)
         found = torch.unique(given).tolist()
         unknown = [label for label in found if label not in self.potentials]
