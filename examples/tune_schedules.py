@@ -1,7 +1,7 @@
 """Find the best ρ for every number of evaluations of trained networks, and plot quality against evaluations.
 
-brenier train digits.npy edm.safetensors
-brenier train digits.npy aot.safetensors --coupling aot
+brenier train digits.npy --out edm.safetensors
+brenier train digits.npy --coupling aot --out aot.safetensors
 python examples/tune_schedules.py digits.npy edm.safetensors aot.safetensors --sigma-max 20 --out curves.png
 """
 
