@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import functools
 import importlib
+import json
 import statistics
 import time
 from collections.abc import Callable, Iterable, Sequence
@@ -132,6 +133,7 @@ def command(
     parser.add_argument("--out", type=Path, default=DOCS, help="folder of experiments.md [default: docs]")
     if datasets:
         parser.add_argument("--data", choices=("digits", "patches"), default="digits")
+    parser.add_argument("--parts", type=Path, help="folder that keeps finished seeds, to run them one by one")
     parser.add_argument("--page", action="store_true", help="only write experiments.md anew from the records")
     options = parser.parse_args()
     if options.page:
@@ -143,8 +145,10 @@ def command(
     with single_threaded():
         found = work(options)
     pictures = found.pop("pictures")
-    record = new_record(experiment, {k: v for k, v in vars(options).items() if k != "out"}) | plain(found)
-    record["cpu_minutes"] = (time.process_time() - began) / 60
+    record = new_record(
+        experiment, {k: v for k, v in vars(options).items() if k not in ("out", "parts", "page")}
+    ) | plain(found)
+    record["cpu_minutes"] = found.get("part_minutes", (time.process_time() - began) / 60)
     for name, content in pictures.items():
         write_bytes(folder / name, content)
     write_record(folder / f"{experiment}{suffix}.json", record)
@@ -159,6 +163,20 @@ def write_page(out: Path) -> None:
             record = read_record(file, name)
             parts.append(importlib.import_module(name).section(record) + footer(record))
     write_text(out / "experiments.md", "\n\n".join(parts) + "\n")
+
+
+def part(options: argparse.Namespace, name: str, work: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+    """What `work` finds, as JSON has it; with --parts, kept in a file and taken from there the next time."""
+    file = None if options.parts is None else require_folder(options.parts) / f"{name}.json"
+    if file is not None and file.exists():
+        return dict(read_record(file, "part"))
+    began = time.process_time()
+    found = work()
+    found["part_minutes"] = (time.process_time() - began) / 60
+    record = dict(json.loads(json.dumps(new_record("part", {"name": name}) | plain(found))))
+    if file is not None:
+        write_record(file, record)
+    return record
 
 
 def footer(record: dict[str, Any]) -> str:
