@@ -25,7 +25,7 @@ from tqdm import tqdm
 
 COUNT = 48  # targets in the plane
 BOX = 3.2  # the square that is drawn
-PER_TARGET = (1, 4, 8, 16, 32, 64, 128, 512)  # noises per target in the frames
+PER_TARGET = (8, 16, 32, 64, 256, 512, 1024)  # at most so many noises per target in the frames
 STEPS = 14  # of the interpolation
 TAB = (
     "#4477AA",
@@ -80,7 +80,7 @@ def fit_frames(targets: Tensor, seed: int, budgets: tuple[int, ...]) -> list[tup
             found = brenier.fit(
                 targets, tol=1e-9, max_samples=count * len(targets), seed=seed, progress=False
             )
-            frames.append((f"{count} noises per target", found.potential.heights))
+            frames.append((f"at most {count} noises per target", found.potential.heights))
     last = brenier.fit(targets, tol=0.001, max_samples=20000 * len(targets), seed=seed, progress=False)
     return [*frames, (f"{last.samples // len(targets)} noises per target", last.potential.heights)]
 

@@ -181,9 +181,11 @@ def part(options: argparse.Namespace, name: str, work: Callable[[], dict[str, An
 
 def footer(record: dict[str, Any]) -> str:
     cores, processor = record["machine"]["cores"], record["machine"]["processor"]
+    seeded = record["kind"] != "e4_recipes"  # whose figures mean nothing
+    seeds = f"seeds {', '.join(map(str, record['settings']['seeds']))}, " if seeded else ""
     return (
         f"\n\n<sub>{record['date'][:10]}, {record['cpu_minutes']:.1f} minutes of one core ({processor}, {cores} cores, "
-        f"shared with other work), seeds {', '.join(map(str, record['settings']['seeds']))}, brenier "
+        f"shared with other work), {seeds}brenier "
         f"{record['versions']['brenier']}, torch {record['versions']['torch']}.</sub>"
     )
 
