@@ -2,9 +2,10 @@
 
     python benchmarks/assign_cpu.py [--scale 0.25] [--repeats 5] [--patience 120] [--only NAME] [--save]
 
-GFLOP/s = 2·N·n·d / median time, packing of x included. Every repetition stands between two short runs of the int8
-tile; where those fall below 85% of the best, the repetition is disturbed and is done again (three times at most, and
-while the seconds thrown away stay below --patience). Winners are compared with those of float64 products on a sample
+GFLOP/s = 2·N·n·d / median time, packing of x included. Engine and peers take turns, because the speed of the machine
+drifts; a ratio is the median over the turns. Every repetition stands between two short runs of the int8 tile; where
+those fall below 85% of the best, the repetition is disturbed and is done again (three times at most, and while the
+seconds thrown away stay below --patience). Winners are compared with those of float64 products on a sample
 of rows. --save writes benchmarks/results/assign_cpu.json and the table and roofline of docs/performance.md.
 """
 
@@ -37,11 +38,11 @@ from torch import Tensor
 SAMPLE = 64
 UNDISTURBED = 0.85
 ATTEMPTS = 3
+TILES = 10_000  # in a calibration
 
 
 def tile_speed(bits: int) -> float:
     """GFLOP/s of the register tile alone on all threads for some 10 ms: the instruction peak, or disturbed."""
-    repeats = 40_000 if bits == 8 else 10_000 * 16 // bits + 10_000
     body = choose_body()
     integers = [each for each in int8_bodies(body.name, bits) if each.fast] if bits < 32 else []
     if bits < 32 and not integers:
@@ -49,7 +50,7 @@ def tile_speed(bits: int) -> float:
     calibrate = core().calibrate if bits == 32 else core().calibrate8
     index = body.index if bits == 32 else integers[0].index
     start = time.perf_counter()
-    work = sum(on_all_threads(lambda _: calibrate(index, repeats), range(thread_count())))
+    work = sum(on_all_threads(lambda _: calibrate(index, TILES), range(thread_count())))
     return 2e-9 * float(work) / (time.perf_counter() - start)
 
 
@@ -86,6 +87,14 @@ class Clock:
     def median(self, run: Callable[[], Any], repeats: int) -> float:
         """Of a run that has run before."""
         return statistics.median(self.once(run) for _ in range(repeats))
+
+    def turns(self, runs: dict[str, Callable[[], Any]], repeats: int) -> dict[str, list[float]]:
+        """Seconds of runs that take turns."""
+        seconds: dict[str, list[float]] = {name: [] for name in runs}
+        for _ in range(repeats):
+            for name, run in runs.items():
+                seconds[name].append(self.once(run))
+        return seconds
 
 
 @contextmanager
@@ -128,8 +137,8 @@ def ours(case: Case, x: Tensor, y: Tensor, h: Tensor) -> tuple[Winners, dict[str
 
 
 @cache
-def known_rates() -> dict[tuple[int, int, int, str], dict[str, float]]:
-    """Of peers on shapes measured already in this run."""
+def first_rates() -> dict[tuple[int, int, int, str], dict[str, float]]:
+    """Of all peers on a quarter of the rows of shapes met already in this run."""
     return {}
 
 
@@ -139,20 +148,20 @@ def seconds_of(run: Callable[[], Any]) -> float:
     return time.perf_counter() - start
 
 
-def peer_rates(
-    case: Case, data: tuple[Tensor, Tensor, Tensor], work: float, repeats: int, clock: Clock
-) -> dict[str, float]:
-    """GFLOP/s of the two best peers, median of half the repetitions; a quarter of the rows decides which two."""
-    key = (case.rows, case.targets, case.depth, case.kind)
-    if key not in known_rates():
-        x, y, h = data
+def best_peers(case: Case, data: tuple[Tensor, Tensor, Tensor], work: float) -> dict[str, Callable[[], Any]]:
+    """The two that are fastest on a quarter of the rows."""
+    x, y, h = data
+    rates = first_rates().setdefault(case.data, {})
+    if not rates:
         few = x[: -(-len(x) // 4)]
-        first = {name: 4 * seconds_of(make(few, y, h)) for name, make in peers().items()}
-        fastest = sorted(first, key=lambda name: first[name])[:2]
-        runs = {name: peers()[name](x, y, h) for name in fastest}
-        rates = {name: work / clock.median(run, repeats // 2 + 1) for name, run in runs.items()}
-        known_rates()[key] = {**{name: work / seconds for name, seconds in first.items()}, **rates}
-    return known_rates()[key]
+        rates.update({name: work / (4 * seconds_of(make(few, y, h))) for name, make in peers().items()})
+    fastest = sorted(rates, key=lambda name: -rates[name])[:2]
+    return {name: peers()[name](x, y, h) for name in fastest}
+
+
+def median_ratio(theirs: list[float], ours: list[float]) -> float:
+    """Of runs side by side."""
+    return statistics.median(a / b for a, b in zip(theirs, ours, strict=True))
 
 
 def measure(case: Case, scale: float, repeats: int, clock: Clock) -> dict[str, Any]:
@@ -163,27 +172,29 @@ def measure(case: Case, scale: float, repeats: int, clock: Clock) -> dict[str, A
     with environment("BRENIER_CPU_FILTER", case.filter):
         run, facts = ours(case, x, y, h)
         bits = {"fp32": 32, "int16": 16, "int8": 8}[facts["filter"]]
-        peaks, since = [tile_speed(bits)], len(clock.calibrations)
-        run()
-        seconds = clock.median(run, repeats)
-        peaks += [tile_speed(bits), tile_speed(bits)]
-        brackets = clock.calibrations[since:]
+        rivals = best_peers(case, (x, y, h), work)
+        since = len(clock.calibrations)
         wrong = int((run()[:SAMPLE] != expected).sum())
-    rates = peer_rates(case, (x, y, h), work, repeats, clock)
-    best = max(rates, key=lambda name: rates[name])
+        seconds = clock.turns({"brenier": run, **rivals}, repeats)
+        peak = statistics.median(tile_speed(bits) for _ in range(3))
+        brackets = clock.calibrations[since:]
+    own = seconds["brenier"]
+    ratios = {name: median_ratio(seconds[name], own) for name in rivals}
+    best = min(ratios, key=lambda name: ratios[name])
+    rates = {name: work / statistics.median(each) for name, each in seconds.items()}
     return {
         "case": case.name,
         "shape": f"{len(x)} x {len(y)} x {case.depth}",
-        "GFLOP/s": round(work / seconds, 1),
+        "GFLOP/s": round(rates["brenier"], 1),
         "best peer": best,
         "its GFLOP/s": round(rates[best], 1),
-        "ratio": round(work / seconds / rates[best], 2),
+        "ratio": round(ratios[best], 2),
         "goal": case.goal,
         f"wrong of {SAMPLE}": wrong,
         **facts,
-        "share of its peak": round(work / seconds / statistics.median(peaks), 2),
+        "share of its peak": round(rates["brenier"] / peak, 2),
         "calibrations": f"{min(brackets):.0f} to {max(brackets):.0f}",
-        "peers": {name: round(rate, 1) for name, rate in rates.items()},
+        "peers": {name: round(rate, 1) for name, rate in {**first_rates()[case.data], **rates}.items()},
         "bytes of input": 4 * (x.numel() + y.numel()),
     }
 

@@ -31,12 +31,18 @@ class Case:
     filter: str | None = None  # forced by BRENIER_CPU_FILTER
     includes_packing: bool = False  # of the targets
 
+    @property
+    def data(self) -> tuple[int, int, int, str]:
+        """What names the data: cases that share it share the peers' first rates."""
+        return self.rows, self.targets, self.depth, self.kind
+
 
 CASES = (  # those that share their data stand together: it is made once
     Case("images 32x32", 4096, 50_000, 3072, "images", 4.0),
     Case("images, strict", 4096, 50_000, 3072, "images", 2.0, exact="strict"),
     Case("images, float32 alone", 4096, 50_000, 3072, "images", 1.0, filter="fp32"),
     Case("images 64x64", 1024, 20_000, 12_288, "images", 4.0),
+    Case("images 64x64, float32 alone", 1024, 20_000, 12_288, "images", 1.0, filter="fp32"),
     Case("latents", 8192, 50_000, 128, "latents", 3.5),
     Case("latents, float32 alone", 8192, 50_000, 128, "latents", 1.3, filter="fp32"),
     Case("subspace", 50_000, 50_000, 64, "latents", 4.0),

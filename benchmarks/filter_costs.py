@@ -23,6 +23,7 @@ from brenier.engine.rotation import rotation
 from torch import Tensor
 
 ROWS, DEPTH = 768, 64
+TILES = 10_000  # in a calibration
 BITS = {"int16": 16, "int8": 8}
 
 
@@ -38,17 +39,10 @@ def cpu_seconds(run: Callable[[], object], repeats: int) -> float:
 
 def tile_rate(bits: int, body: Body, repeats: int) -> float:
     """Multiply-adds per second of a tile."""
-    if bits == 32:
-        return (
-            5000
-            * 256
-            * body.rows
-            * body.targets
-            / cpu_seconds(lambda: core().calibrate(body.index, 5000), repeats)
-        )
-    one = integers(bits, body)
-    work = 10_000 * (2048 // bits) * one.rows * one.targets
-    return work / cpu_seconds(lambda: core().calibrate8(one.index, 10_000), repeats)
+    run, index = (
+        (core().calibrate, body.index) if bits == 32 else (core().calibrate8, integers(bits, body).index)
+    )
+    return float(run(index, TILES)) / cpu_seconds(lambda: run(index, TILES), repeats)
 
 
 def integers(bits: int, body: Body) -> Int8Body:

@@ -113,14 +113,14 @@ inline void bind_calibration(py::module_& module) {
             const cpu::Body* float_body = cpu::body(index);
             if (!float_body) throw std::out_of_range("no CPU body of that number");
             float_body->calibrate(repeats);
-            return repeats * 256 * float_body->rows * float_body->targets;
+            return repeats * cpu::calibration_words * float_body->rows * float_body->targets;
         },
         Unlocked());
     module.def(
         "calibrate8",
         [](int32_t index, int64_t repeats) {
             body(index).calibrate(repeats);
-            return repeats * (2048 / body(index).bits) * body(index).rows * body(index).targets;
+            return repeats * cpu::calibration_words * (32 / body(index).bits) * body(index).rows * body(index).targets;
         },
         Unlocked());
 }

@@ -7,6 +7,8 @@
 
 namespace brenier::cpu {
 
+constexpr int64_t calibration_words = 256;  // of 4 bytes: the depth of the tiles that `calibrate` runs
+
 struct Int8Body {
     const char* name;
     bool (*runs_here)();

@@ -2,8 +2,9 @@
 
 import pytest
 import torch
+from brenier.data import ArraySource
 from brenier.data.latents import NoisedLatents
-from brenier.diffusion import edm_sigmas, sample_dpm_ot, sample_heun
+from brenier.diffusion import DPMOTSamples, edm_sigmas, sample_dpm_ot, sample_heun
 from brenier.errors import InputError
 from torch import Tensor
 
@@ -96,6 +97,21 @@ def test_latents_at_another_level_are_refused(last: int) -> None:
 def test_latents_the_potential_was_not_fitted_to_are_refused(other: NoisedLatents) -> None:
     with pytest.raises(InputError, match="latents"):
         sample_dpm_ot(shrink, POTENTIAL, NOISE, SIGMAS, M, latents=other)
+
+
+def test_a_streamed_potential_is_checked_through_its_source() -> None:
+    streamed = BestProduct(LATENTS.materialise())
+    streamed.targets = ArraySource(LATENTS.materialise())
+    assert sample(streamed).starts.shape == (9, 6)
+    streamed.targets = ArraySource(LATENTS.materialise().flip(0))
+    with pytest.raises(InputError, match="fitted to"):
+        sample(streamed)
+
+
+def sample(potential: BestProduct) -> DPMOTSamples:
+    best = POTENTIAL.assign(NOISE)
+    potential.assign = lambda _: best
+    return sample_dpm_ot(shrink, potential, NOISE, SIGMAS, M, latents=LATENTS)
 
 
 def test_scaled_latents_are_refused() -> None:

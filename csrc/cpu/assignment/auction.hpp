@@ -11,7 +11,7 @@
 
 namespace brenier::assignment::BRENIER_ISA {
 
-constexpr double FIRST_STEP = 0.2, LAST_STEP = 1e-3, STEP_RATIO = 0.15;  // ε in standard deviations of the costs
+constexpr double FIRST_STEP = 0.2, LAST_STEP = 1e-3, STEP_RATIO = 0.08;  // ε in standard deviations of the costs
 constexpr int64_t PATIENCE = 160;  // whole matrices read before paths take over
 constexpr int64_t SAMPLES = 24;   // rows, and columns of each, looked at for the scale
 constexpr int64_t WHOLE_ROWS_UP_TO = 384;  // no lists while bidding

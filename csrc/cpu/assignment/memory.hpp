@@ -13,7 +13,7 @@ constexpr int64_t CACHE_LINE = 64, HUGE_PAGE = 2 << 20;
 
 // Large blocks on huge pages: touching fresh memory is otherwise a good part of loading a problem.
 inline void* allocate(int64_t bytes) {
-    if (bytes < 2 * HUGE_PAGE) return std::aligned_alloc(CACHE_LINE, size_t((bytes + CACHE_LINE - 1) / CACHE_LINE * CACHE_LINE));
+    if (bytes < HUGE_PAGE) return std::aligned_alloc(CACHE_LINE, size_t((bytes + CACHE_LINE - 1) / CACHE_LINE * CACHE_LINE));
     bytes = (bytes + HUGE_PAGE - 1) / HUGE_PAGE * HUGE_PAGE;
     void* block = std::aligned_alloc(HUGE_PAGE, size_t(bytes));
 #if defined(__linux__)

@@ -41,6 +41,7 @@ inline RowFacts stage_row(const Problem& problem, int64_t i, Score* staged, int6
         const Vector cost =
             j < whole ? sign * Vector(*reinterpret_cast<const typename Wide<Score>::Unaligned*>(from + j)) : *place;
         *place = cost;
+        __builtin_prefetch(from + problem.row_stride + j);  // the next row: hardware stops at every page
         least = cost < least ? cost : least;
         greatest = cost > greatest ? cost : greatest;
         difference += cost - cost;  // NaN for NaN and for the infinite

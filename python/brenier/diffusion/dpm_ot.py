@@ -12,7 +12,7 @@ from brenier.data.latents import NoisedLatents
 from brenier.diffusion.guidance import guided
 from brenier.diffusion.heun import HeunSchedule
 from brenier.diffusion.process import Level, ReverseProcess, first_noise, run_process
-from brenier.diffusion.starts import Assigner, check_source, check_start, map_noise
+from brenier.diffusion.starts import Assigner, check_source, check_start, device_of, map_noise
 from brenier.errors import InputError
 from brenier.solve.labelled import LabelledPotential
 from brenier.transport import Blend, Extension, TopTargets
@@ -62,7 +62,7 @@ def sample_dpm_ot(
         a LangevinSchedule: a score s(x, σ) (NCSNv2)
         a VPSchedule: a model of (x, t) (DDPM, DDIM)
     last_steps : M, from 1 to the steps of the schedule; latents lie at start_level(sigmas, last_steps)
-    noise : (N, ...) standard normal, or None: made from the seeds, in image_shape
+    noise : (N, ...) standard normal, or None: made from the seeds, in image_shape, where the potential is
     seeds : (N,), needed where noise is None, with fresh, and where the steps draw noise: sample k depends on noise k
         and seed k alone
     fresh : noise each latent anew instead of with its stored noise
@@ -81,7 +81,7 @@ def sample_dpm_ot(
     check_source(latents, potential)
     check_seeds(seeds, noise, fresh, process.stochastic)
     if noise is None:
-        noise = first_noise(seeds or [], image_shape or latents.shape[1])
+        noise = first_noise(seeds or [], image_shape or latents.shape[1]).to(device_of(potential))
     shape = (len(noise), *(image_shape or noise.shape[1:]))
     model = denoiser
     if labels is not None and guidance is not None:

@@ -9,7 +9,8 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
-from brenier.data.latents import NoisedLatents
+from brenier.data.latents import NoisedLatents, read_rows
+from brenier.data.sources import LatentSource
 from brenier.diffusion.process import Level
 from brenier.errors import InputError
 from brenier.solve.labelled import LabelledPotential
@@ -55,10 +56,11 @@ def map_noise(
         winners[rows] = placed(torch.as_tensor(own.assign(noise[rows])).cpu(), members)
     found = gathered(parts, len(noise), lambda own, rows: top_targets(own, noise[rows], top)) if top else None
     if extension is None:
-        return Starts(latents.take(winners, seeds=seeds).to(noise.device), winners, None, found)
+        starts = latents.take(winners, seeds=seeds).to(noise.device)
+        return Starts(starts, winners.to(noise.device), None, found)
     blended = gathered(parts, len(noise), lambda own, rows: extension.blend(own, noise[rows]))
     starts = blend_latents(latents, blended, seeds).to(noise.device)
-    return Starts(starts, winners, blended, found)
+    return Starts(starts, winners.to(noise.device), blended, found)
 
 
 Part = tuple[Tensor, Any, Tensor | None]
@@ -115,6 +117,14 @@ def blend_latents(latents: NoisedLatents, blend: Blend, seeds: Sequence[int] | N
     return latents.scale * torch.as_tensor(images) + (fresh if seeds is not None else noised / length)
 
 
+def device_of(potential: Any) -> torch.device:
+    """Where a potential takes its noise: with its targets; the CPU for a source of them and anything unknown."""
+    some = potential
+    if isinstance(potential, LabelledPotential):
+        some = next(iter(potential.potentials.values()))
+    return getattr(getattr(some, "targets", None), "device", torch.device("cpu"))
+
+
 def check_start(latents: NoisedLatents, level: Level) -> None:
     """Raise InputError where latents do not lie at the level where sampling starts."""
     if not level.matches(latents.scale, latents.sigma):
@@ -139,14 +149,14 @@ def check_source(latents: NoisedLatents, potential: Any) -> None:
         return
     if tuple(targets.shape) != latents.shape:
         raise InputError("latents", expected=f"shape {tuple(targets.shape)}", got=str(latents.shape))
-    if isinstance(targets, Tensor):
-        check_rows(latents, targets, torch.arange(len(latents)))
+    check_rows(latents, targets, torch.arange(len(latents)))
 
 
-def check_rows(latents: NoisedLatents, targets: Tensor, members: Tensor) -> None:
+def check_rows(latents: NoisedLatents, targets: Tensor | LatentSource, members: Tensor) -> None:
     """Compare up to eight of the targets with the latents at their places."""
     rows = torch.linspace(0, len(targets) - 1, min(8, len(targets))).long()
-    fitted, given = targets[rows.to(targets.device)].float().cpu(), latents.take(members[rows]).cpu()
+    fitted = targets[rows.to(targets.device)] if isinstance(targets, Tensor) else read_rows(targets, rows)
+    fitted, given = fitted.float().cpu(), latents.take(members[rows]).cpu()
     same = fitted.shape == given.shape
     if not (same and torch.allclose(fitted, given, rtol=1e-2, atol=1e-2 * float(given.abs().max()))):
         raise InputError(

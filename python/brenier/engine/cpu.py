@@ -15,14 +15,7 @@ import torch
 from torch import Tensor
 
 from brenier.engine import int8, threads
-from brenier.engine.merge import (
-    Rows,
-    join_circle_ranges,
-    join_circles,
-    join_ranges,
-    join_rows,
-    merge_winners,
-)
+from brenier.engine.merge import CIRCLES, SINGLE_ROWS, Listing, Rows, join_circles, join_rows, merge_winners
 from brenier.engine.native import (
     Body,
     address,
@@ -35,7 +28,7 @@ from brenier.engine.native import (
 )
 from brenier.engine.packed import FloatTargets, PackedTargets, exponent_to_one
 from brenier.engine.pieces import Piece, cut
-from brenier.types import CIRCLE_POINTS, Candidates, CircleCandidates
+from brenier.types import Candidates, CircleCandidates
 
 UNRESTRICTED = 1000
 """Exponent of heights that are all equal: they never limit the scaling of the noise."""
@@ -101,35 +94,11 @@ class CpuEngine:
 
     def candidates(self, x: Tensor, y: PackedTargets, h: Tensor, margin: float) -> Candidates:
         """Targets with score ≥ best − margin in float64, per row, ascending by index."""
-        heights = scale_heights(h, y.body)
-        if heights is None:
-            return join_rows([(np.zeros(len(x), dtype=np.int64), np.empty(0, dtype=np.int64), np.empty(0))])
-
-        floats = y.floats()
-
-        def work(piece: Piece) -> Rows:
-            return candidates_piece(x, floats, heights, margin, piece)
-
-        blocks = cut(len(x), floats)
-        parts = iter(threads.run(work, [piece for block in blocks for piece in block]))
-        return join_rows([join_ranges([next(parts) for _ in block], margin) for block in blocks])
+        return join_rows(listed(SINGLE_ROWS, x, y, h, margin))
 
     def circle_candidates(self, x: Tensor, y: PackedTargets, h: Tensor, margin: float) -> CircleCandidates:
         """Targets within the margin at one of the points of each pair of rows, ascending by index."""
-        heights = scale_heights(h, y.body)
-        if heights is None:
-            return join_circles(
-                [(np.zeros(len(x) // 2, dtype=np.int64), np.empty(0, dtype=np.int64), np.empty((0, 2)))]
-            )
-        floats = y.floats()
-
-        def work(piece: Piece) -> Rows:
-            return circles_piece(x, floats, heights, margin, piece)
-
-        blocks = cut(len(x), floats)
-        parts = iter(threads.run(work, [piece for block in blocks for piece in block]))
-        ranges = ([next(parts) for _ in block] for block in blocks)
-        return join_circles([join_circle_ranges(part, heights.exact, margin) for part in ranges])
+        return join_circles(listed(CIRCLES, x, y, h, margin))
 
 
 def no_guesses(rows: int) -> np.ndarray:
@@ -202,36 +171,36 @@ def assign_piece(
     return winners, scores
 
 
-def candidates_piece(x: Tensor, y: FloatTargets, heights: Heights, margin: float, piece: Piece) -> Rows:
-    """(lengths, indices, scores) of the rows among the ranges; the best so far bars later ranges."""
-    noise = PackedNoise(x[slice(*piece.rows)], y, heights.exponent)
-    best = np.full(noise.count, -np.inf)
-    parts = []
-    for lo, hi in piece.ranges:
-        found = core().candidates(
-            y.body.index, noise.view, y.view(), heights.view(), lo, hi, margin, address(best)
-        )
-        lengths = np.empty(noise.count, dtype=np.int64)
-        indices, scores = np.empty(found.total(), dtype=np.int64), np.empty(found.total())
-        found.copy(address(lengths), address(indices), address(scores))
-        parts.append((lengths, indices, scores))
-    return join_ranges(parts, margin)
+def listed(kind: Listing, x: Tensor, y: PackedTargets, h: Tensor, margin: float) -> list[Rows]:
+    """Lists of consecutive blocks of rows."""
+    heights = scale_heights(h, y.body)
+    if heights is None:
+        empty = np.zeros(len(x) // kind.rows, dtype=np.int64)
+        return [(empty, np.empty(0, dtype=np.int64), np.empty((0, *kind.values)))]
+    floats = y.floats()
+
+    def work(piece: Piece) -> Rows:
+        return listed_piece(kind, x, floats, heights, margin, piece)
+
+    blocks = cut(len(x), floats)
+    parts = iter(threads.run(work, [piece for block in blocks for piece in block]))
+    return [kind.join([next(parts) for _ in block], heights.exact, margin) for block in blocks]
 
 
-def circles_piece(x: Tensor, y: FloatTargets, heights: Heights, margin: float, piece: Piece) -> Rows:
-    """(lengths, indices, products) of the circles among the ranges; the best so far bars later ranges."""
+def listed_piece(
+    kind: Listing, x: Tensor, y: FloatTargets, heights: Heights, margin: float, piece: Piece
+) -> Rows:
+    """Lists of the rows among the ranges; the best so far bars later ranges."""
     noise = PackedNoise(x[slice(*piece.rows)], y, heights.exponent)
-    best = np.full((noise.count // 2, CIRCLE_POINTS), -np.inf)
-    parts = []
+    best = np.full((noise.count // kind.rows, kind.points), -np.inf)
+    verb, parts = getattr(core(), kind.verb), []
     for lo, hi in piece.ranges:
-        found = core().circle_candidates(
-            y.body.index, noise.view, y.view(), heights.view(), lo, hi, margin, address(best)
-        )
-        lengths = np.empty(noise.count // 2, dtype=np.int64)
-        indices, products = np.empty(found.total(), dtype=np.int64), np.empty((found.total(), 2))
-        found.copy(address(lengths), address(indices), address(products))
-        parts.append((lengths, indices, products))
-    return join_circle_ranges(parts, heights.exact, margin)
+        found = verb(y.body.index, noise.view, y.view(), heights.view(), lo, hi, margin, address(best))
+        lengths = np.empty(len(best), dtype=np.int64)
+        indices, values = np.empty(found.total(), dtype=np.int64), np.empty((found.total(), *kind.values))
+        found.copy(address(lengths), address(indices), address(values))
+        parts.append((lengths, indices, values))
+    return kind.join(parts, heights.exact, margin)
 
 
 class PackedNoise:

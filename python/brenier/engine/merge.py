@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 import torch
 
 from brenier.types import CIRCLE_POINTS, COSINES, SINES, Candidates, CircleCandidates
 
 Rows = tuple[np.ndarray, np.ndarray, np.ndarray]
-"""Lengths (rows,), indices (total,) and float64 scores (total,) of some rows of candidates."""
+"""Lengths (rows,), indices (total,) and float64 scores (total,), or products (total, 2), of some lists."""
 
 
 def merge_winners(parts: list[tuple[np.ndarray, np.ndarray]]) -> tuple[np.ndarray, np.ndarray]:
@@ -21,35 +23,37 @@ def merge_winners(parts: list[tuple[np.ndarray, np.ndarray]]) -> tuple[np.ndarra
     return winners, scores
 
 
-def join_ranges(parts: list[Rows], margin: float) -> Rows:
-    """One set of rows from ascending ranges of targets, kept to the margin of the best over all of them."""
-    if len(parts) == 1:
-        return parts[0]
-    count = len(parts[0][0])
-    row = np.concatenate([np.repeat(np.arange(count), lengths) for lengths, _, _ in parts])
-    indices = np.concatenate([part[1] for part in parts])
-    scores = np.concatenate([part[2] for part in parts])
-    best = np.full(count, -np.inf)
-    np.maximum.at(best, row, scores)
-    kept = np.flatnonzero(scores >= best[row] - margin)
-    kept = kept[np.argsort(row[kept], kind="stable")]
-    return np.bincount(row[kept], minlength=count), indices[kept], scores[kept]
+@dataclass(frozen=True)
+class Listing:
+    """What a native verb lists: the targets of groups of rows of noise, each with some float64 values."""
+
+    verb: str
+    rows: int  # that share a list
+    points: int  # at which its targets compete
+    values: tuple[int, ...]  # shape of a target's values
+
+    def scores(self, values: np.ndarray, heights: np.ndarray) -> np.ndarray:
+        """(total, points)"""
+        return values[:, None] if self.points == 1 else point_scores(values, heights)
+
+    def join(self, parts: list[Rows], heights: np.ndarray, margin: float) -> Rows:
+        """One set of lists from ascending ranges of targets, kept to the margin of the best at some point."""
+        if len(parts) == 1:
+            return parts[0]
+        count = len(parts[0][0])
+        owner = np.concatenate([np.repeat(np.arange(count), lengths) for lengths, _, _ in parts])
+        indices = np.concatenate([part[1] for part in parts])
+        values = np.concatenate([part[2] for part in parts])
+        scores = self.scores(values, heights[indices])
+        best = np.full((count, self.points), -np.inf)
+        np.maximum.at(best, owner, scores)
+        kept = np.flatnonzero((scores >= best[owner] - margin).any(axis=1))
+        kept = kept[np.argsort(owner[kept], kind="stable")]
+        return np.bincount(owner[kept], minlength=count), indices[kept], values[kept]
 
 
-def join_circle_ranges(parts: list[Rows], heights: np.ndarray, margin: float) -> Rows:
-    """One set of circles from ascending ranges of targets, kept to the margin of the best at some point."""
-    if len(parts) == 1:
-        return parts[0]
-    count = len(parts[0][0])
-    circle = np.concatenate([np.repeat(np.arange(count), lengths) for lengths, _, _ in parts])
-    indices = np.concatenate([part[1] for part in parts])
-    products = np.concatenate([part[2] for part in parts])
-    scores = point_scores(products, heights[indices])
-    best = np.full((count, CIRCLE_POINTS), -np.inf)
-    np.maximum.at(best, circle, scores)
-    kept = np.flatnonzero((scores >= best[circle] - margin).any(axis=1))
-    kept = kept[np.argsort(circle[kept], kind="stable")]
-    return np.bincount(circle[kept], minlength=count), indices[kept], products[kept]
+SINGLE_ROWS = Listing("candidates", 1, 1, ())
+CIRCLES = Listing("circle_candidates", 2, CIRCLE_POINTS, (2,))
 
 
 def point_scores(products: np.ndarray, heights: np.ndarray) -> np.ndarray:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 
 from brenier.engine import int8, threads
 from brenier.engine.packed import FloatTargets
@@ -36,9 +37,9 @@ def cut(rows: int, y: FloatTargets | int8.Int8Targets, operations: float | None 
     operations = operations or OPERATIONS_PER_CALL
     affordable = int(operations / (2 * max(1, targets) * max(1, depth)))
     least = max(LEAST_ROWS, int(LEAST_OPERATIONS / (2 * max(1, targets) * max(1, depth))))
-    height = block_height(rows, least, max(affordable, LEAST_ROWS), workers, body.rows)
-    blocks = [(lo, min(lo + height, rows)) for lo in range(0, rows, height)]
-    affordable = int(operations / (2 * min(height, max(1, rows)) * max(1, depth)))
+    blocks = row_blocks(rows, least, max(affordable, LEAST_ROWS), workers, body.rows)
+    tallest = max((hi - lo for lo, hi in blocks), default=1)
+    affordable = int(operations / (2 * tallest * max(1, depth)))
     groups = 1 if len(blocks) >= workers else -(-workers // max(1, len(blocks)))
     ranges = list(target_ranges(targets, min(affordable, -(-targets // groups), 1 << 30), body.targets))
     groups = min(groups, len(ranges))
@@ -46,13 +47,16 @@ def cut(rows: int, y: FloatTargets | int8.Int8Targets, operations: float | None 
     return [[Piece(block, group) for group in dealt] for block in blocks]
 
 
-def block_height(rows: int, least: int, most: int, workers: int, panel: int) -> int:
-    """Rows of each block, whole panels: as many blocks for one thread as for another, and at least four for each
-    where that leaves ``least`` of them in a block."""
+def row_blocks(rows: int, least: int, most: int, workers: int, panel: int) -> list[tuple[int, int]]:
+    """Ranges of rows, whole panels that differ by one panel at most: as many for one thread as for another, and at
+    least four for each where that leaves ``least`` rows in a block."""
     count = max(-(-rows // most), min(4 * workers, rows // least), 1)
     if rows >= workers * LEAST_ROWS:
         count = -(-count // workers) * workers
-    return max(1, -(-rows // (count * panel))) * panel
+    panels = -(-rows // panel)
+    count = min(count, panels)
+    edges = [panels * i // max(1, count) * panel for i in range(count + 1)]
+    return [(lo, min(hi, rows)) for lo, hi in pairwise(edges)]
 
 
 def target_ranges(targets: int, most: int, panel: int) -> Iterator[tuple[int, int]]:

@@ -83,21 +83,22 @@ class _Shares(Generic[Item, Result]):
 
     def take(self) -> None:
         """Does items until none waits; an exception leaves none to the others."""
-        before = getattr(_worker, "active", False)
         _worker.active = True  # a run inside a run stays on its thread
         try:
-            while self.waiting:
-                try:
-                    i = self.waiting.popleft()
-                except IndexError:  # another thread was faster
-                    return
+            while (i := self._next()) is not None:
                 self.results[i] = self.function(self.work[i])
         except BaseException:
             self.waiting.clear()
             self.cancel()
             raise
         finally:
-            _worker.active = before
+            _worker.active = False
+
+    def _next(self) -> int | None:
+        try:
+            return self.waiting.popleft()
+        except IndexError:
+            return None
 
 
 def _settle(futures: list[Future[None]]) -> None:
@@ -118,7 +119,7 @@ def _pool_of(threads: int) -> ThreadPoolExecutor:
     with _lock:
         if _pool is None or _pool._max_workers != threads:
             _keep_freed_memory()
-            _pool = ThreadPoolExecutor(threads, "brenier", initializer=_mark_worker)
+            _pool = ThreadPoolExecutor(threads, "brenier")
         return _pool
 
 
@@ -129,10 +130,6 @@ def _keep_freed_memory() -> None:
     except ImportError:
         return
     keep_freed_memory()
-
-
-def _mark_worker() -> None:
-    _worker.active = True
 
 
 def _forget_pool() -> None:

@@ -44,8 +44,8 @@ class Blend:
 class Extension:
     """How the map is extended: weights w_k ∝ (1 − (s_winner − s_k)/(width·τ))₊ over targets within the angle.
 
-    The result is continuous in the noise wherever no target enters or leaves by its angle, and equal to the
-    plain map away from the walls of cells. (AE-OT weighs by distances to cell centres instead, which must be
+    The result is continuous in the noise wherever no target enters or leaves by its angle or for lack of places, and
+    equal to the plain map away from the walls of cells. (AE-OT weighs by distances to cell centres, which must be
     estimated.)
 
     angle : radians; a target whose plane meets the winner's at more is left out. Between the normals
