@@ -23,9 +23,8 @@ from brenier.diffusion import (
     train_edm,
 )
 from brenier.metrics import memorisation, mode_mixture_ratio
-from brenier.report.plots import Chart, Line, png
 from brenier.report.strips import strips
-from e2_page import section  # noqa: F401  # the page asks this module for its section
+from e2_page import charts, section  # noqa: F401  # the page asks this module for them
 from peers import sample_ddim, sample_dpm_solver
 from torch import Tensor
 from tqdm import tqdm
@@ -69,7 +68,8 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
     cost = questions.costs(options.seeds, options.quick)
     record = {"rows": rows, "schedules": schedules, "floor": lab.spread(floors), "cost": cost, **found}
     record |= {"levels": {last: level(last) for last in LAST}, "mixture_floor": lab.spread(mixtures)}
-    return record | {"pictures": pictures(record, images)}
+    strip = strips(images, (1, 8, 8), "the same noise in every column, first seed")
+    return record | {"pictures": {"e2_samples.png": strip}}
 
 
 def train(data: lab.Lab, seed: int, quick: bool, conditional: bool = False) -> Any:
@@ -202,36 +202,6 @@ def figures(data: lab.Lab, samples: Tensor, targets: str, own: Tensor | None) ->
         "share_closer": near.share_closer,
         "own_ratio": None if near.target_median is None else near.target_median / near.held_out_median,
     }
-
-
-COLOURS = ("blue", "sky", "green", "purple", "grey")
-
-
-def pictures(record: dict[str, Any], images: list[tuple[str, Tensor]]) -> dict[str, bytes]:
-    return {
-        "e2_quality.png": png(chart(record, "frechet", "Fréchet distance, features"), 6.6, 4.6),
-        "e2_copies.png": png(chart(record, "nearest_ratio", "distance to the nearest target"), 6.6, 4.6),
-        "e2_mixture.png": png(chart(record, "mode_mixture", "mode mixture ratio"), 6.6, 4.6),
-        "e2_samples.png": strips(images, (1, 8, 8), "the same noise in every column, first seed"),
-    }
-
-
-def chart(record: dict[str, Any], figure: str, label: str) -> Chart:
-    lines = []
-    plain_looks = zip(PLAIN, ("red", "orange", "grey"), strict=True)
-    looks = {name: (colour, "--", "s") for name, colour in plain_looks}
-    looks |= {kind: (colour, "-", "o") for kind, colour in zip(KINDS, COLOURS, strict=True)}
-    for kind, look in looks.items():
-        points: dict[int, list[float]] = {}
-        for row in record["rows"]:
-            if row["kind"] == kind and not row.get("tail"):
-                points.setdefault(row["evaluations"], []).append(row[figure])
-        values = [lab.spread(found) for found in points.values()]
-        means, errors = [v["mean"] for v in values], [v["sd"] for v in values]
-        lines.append(Line(kind, list(map(float, points)), means, *look, errors))
-    ticks = [float(evaluations(last)) for last in LAST]
-    log = figure == "frechet"
-    return Chart(lines, "evaluations of the network", label, x_ticks=ticks, y_log=log, y_from_zero=not log)
 
 
 if __name__ == "__main__":

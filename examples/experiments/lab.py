@@ -134,7 +134,9 @@ def command(
     if datasets:
         parser.add_argument("--data", choices=("digits", "patches"), default="digits")
     parser.add_argument("--parts", type=Path, help="folder that keeps finished seeds, to run them one by one")
-    parser.add_argument("--page", action="store_true", help="only write experiments.md anew from the records")
+    parser.add_argument(
+        "--page", action="store_true", help="only write experiments.md and its charts anew from the records"
+    )
     options = parser.parse_args()
     if options.page:
         write_page(options.out)
@@ -156,12 +158,14 @@ def command(
 
 
 def write_page(out: Path) -> None:
-    """docs/experiments.md from the records that exist."""
+    """docs/experiments.md, and the charts on it, from the records that exist."""
     parts = [HEAD]
     for name in SECTIONS:
         for file in sorted((out / "experiments").glob(f"{name}*.json")):
-            record = read_record(file, name)
-            parts.append(importlib.import_module(name).section(record) + footer(record))
+            record, module = read_record(file, name), importlib.import_module(name)
+            for picture, content in getattr(module, "charts", lambda _: {})(record).items():
+                write_bytes(file.with_name(picture), content)
+            parts.append(module.section(record) + footer(record))
     write_text(out / "experiments.md", "\n\n".join(parts) + "\n")
 
 
