@@ -20,7 +20,6 @@ LOOKS = {  # colour, line and marker
 
 
 def charts(record: dict[str, Any]) -> dict[str, bytes]:
-    """The pictures that the record alone decides."""
     return {
         "e2_quality.png": png(chart(record, "frechet", "Fréchet distance, features"), 6.6, 4.6),
         "e2_copies.png": png(chart(record, "nearest_ratio", "distance to the nearest target"), 6.6, 4.6),
@@ -208,10 +207,6 @@ def average(rows: list[dict[str, Any]], figure: str) -> float:
     return lab.spread(row[figure] for row in rows)["mean"]
 
 
-def average(rows: list[dict[str, Any]], figure: str) -> float:
-    return lab.spread(row[figure] for row in rows)["mean"]
-
-
 def cost_answer(record: dict[str, Any]) -> str:
     rows = of(record["cost"], sigma=1.0)
     used = [row["samples"] / row["n"] for row in rows]
@@ -219,8 +214,8 @@ def cost_answer(record: dict[str, Any]) -> str:
     by_d = [average(of(rows, n=1000, d=d), "cpu_seconds") for d in (48, 3072)]
     more_targets, more_dimensions = f"{by_n[1] / by_n[0]:.0f} times", f"{by_d[1] / by_d[0]:.0f} times"
     clean = average(of(record["cost"], sigma=0.0), "chi_square")
-    return f"""**Answer.** At σ = 1 the noises per target ({min(used):.1f} to {max(used):.1f}) hardly depend on either; the time grows
-{more_targets} for 8 times the targets and {more_dimensions} for 64 times the dimension. What costs is targets that are
+    return f"""**Answer.** At σ = 1 the noises per target ({min(used):.1f} to {max(used):.1f}) hardly depend on either;
+the time grows {more_targets} for 8 times the targets and {more_dimensions} for 64 times the dimension. What costs is targets that are
 nearly alike: clean patches (σ = 0) are at χ² = {clean:.2f} after 100 noises per target."""
 
 
@@ -233,8 +228,8 @@ def conditional_answer(record: dict[str, Any]) -> str:
         share(plain, "class_right"),
         share(mapped, "share_closer"),
     )
-    return f"""**Answer.** It works with one potential per class: at 5 evaluations, started at σ ≈ 1, {ours} of the samples
-have the class asked for ({theirs} of plain Heun's, which gains much from more evaluations), and {close} are closer to a
+    return f"""**Answer.** It works with one potential per class: at 5 evaluations, started at σ ≈ 1, {ours} of
+the samples have the class asked for ({theirs} of plain Heun's, which gains much from more evaluations), and {close} are closer to a
 training image than 95% of held-out images."""
 
 
@@ -253,8 +248,8 @@ def step_answer(record: dict[str, Any]) -> str:
         for sigma in sorted({row["sigma"] for row in rows})
     }
     words = ", ".join(f"{rate:g} at σ = {sigma:g}" for sigma, rate in best.items())
-    return f"""**Answer.** Adam is sensitive, and to the data too: the best of the tried step sizes is {words}, and a step ten
-times larger or smaller costs a multiple of χ²."""
+    return f"""**Answer.** Adam is sensitive, and to the data too: the best of the tried step sizes is {words}, and a
+step ten times larger or smaller costs a multiple of χ²."""
 
 
 def conditional_table(record: dict[str, Any]) -> str:
