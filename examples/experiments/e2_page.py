@@ -215,8 +215,8 @@ def cost_answer(record: dict[str, Any]) -> str:
     more_targets, more_dimensions = f"{by_n[1] / by_n[0]:.0f} times", f"{by_d[1] / by_d[0]:.0f} times"
     clean = average(of(record["cost"], sigma=0.0), "chi_square")
     return f"""**Answer.** At σ = 1 the noises per target ({min(used):.1f} to {max(used):.1f}) hardly depend on either;
-the time grows {more_targets} for 8 times the targets and {more_dimensions} for 64 times the dimension. What costs is targets that are
-nearly alike: clean patches (σ = 0) are at χ² = {clean:.2f} after 100 noises per target."""
+the time grows {more_targets} for 8 times the targets and {more_dimensions} for 64 times the dimension. What costs is
+targets that are nearly alike: clean patches (σ = 0) are at χ² = {clean:.2f} after 100 noises per target."""
 
 
 def conditional_answer(record: dict[str, Any]) -> str:
@@ -229,8 +229,8 @@ def conditional_answer(record: dict[str, Any]) -> str:
         share(mapped, "share_closer"),
     )
     return f"""**Answer.** It works with one potential per class: at 5 evaluations, started at σ ≈ 1, {ours} of
-the samples have the class asked for ({theirs} of plain Heun's, which gains much from more evaluations), and {close} are closer to a
-training image than 95% of held-out images."""
+the samples have the class asked for ({theirs} of plain Heun's, which gains much from more evaluations), and {close} are
+closer to a training image than 95% of held-out images."""
 
 
 def samples_answer(record: dict[str, Any]) -> str:
