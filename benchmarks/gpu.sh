@@ -5,7 +5,7 @@
 #
 # Needs python3 with torch, triton, numpy, pytest, hypothesis, pybind11 and scikit-build-core, and nvcc, CMake and
 # ninja on the PATH. Writes benchmarks/results/<gpu-name>.json, copies it and the logs to $OUT where that is set.
-# Takes under 8 minutes; every step has its own limit (a kernel that hangs is stopped, by itself or by that limit).
+# Takes under 9 minutes; every step has its own limit (a kernel that hangs is stopped, by itself or by that limit).
 # Exit code 0 only if every step that could run passed.
 set -uo pipefail
 cd "$(dirname "$0")/.."
@@ -43,6 +43,7 @@ step() {
 finish() {
   echo
   printf '%s\n' "${SUMMARY[@]}"
+  [ -s "$LOGS/pairing.log" ] && { echo; tail -n 9 "$LOGS/pairing.log"; }
   [ -s "$LOGS/benchmark.log" ] && { echo; tail -n 45 "$LOGS/benchmark.log"; }
   [ -n "${OUT:-}" ] && cp -f benchmarks/results/*.json "$OUT"/ 2>/dev/null
   exit "$FAILED"
@@ -78,7 +79,7 @@ fi
 
 WORKERS=()
 "$PYTHON" -c 'import xdist' 2>/dev/null && WORKERS=(-n 6)
-step "tests" 150 "$PYTHON" -m pytest -m gpu tests/engine -q -p no:cacheprovider -o addopts= \
+step "tests" 150 "$PYTHON" -m pytest -m gpu tests/engine tests/pair -q -p no:cacheprovider -o addopts= \
   --strict-markers "${WORKERS[@]}"
 
 for entry in "${SANITIZED[@]}"; do
@@ -94,5 +95,6 @@ for entry in "${SANITIZED[@]}"; do
   note "$name" "$code" "$(grep -h -E 'ERROR SUMMARY|RACECHECK SUMMARY' "$log" | tail -n 1)"
 done
 
+step "pairing" 60 "$PYTHON" benchmarks/pairing_gpu.py
 step "benchmark" 170 "$PYTHON" benchmarks/assign_gpu.py
 finish

@@ -51,11 +51,39 @@ def noise(engine: str) -> bool:
     return torch.allclose(got.cpu(), torch.as_tensor(expected), rtol=1e-6, atol=1e-7)
 
 
+def auction(engine: str) -> bool:
+    """A few rounds of every way to share out an assignment; the numbers of the CPU's host check, or a proof."""
+    from brenier.engine.auction import Problems, certify
+    from brenier.engine.registry import load
+
+    scores = torch.randn(67 * 67 + 130 * 130, generator=torch.Generator().manual_seed(0), device="cpu").cuda()
+    given, bidder = Problems(scores, (67, 130)), load(engine).bidder(scores.device)
+    bidders = [bidder] if engine == "triton" else [forced(bidder, *team) for team in TEAMS]
+    answers = [one.solve(given, 2e-2) for one in bidders]
+    same = all(torch.equal(one.permutation, answers[0].permutation) for one in answers)
+    return same and all(proof.within(2e-2) for one in answers for proof in certify(given, one))
+
+
+TEAMS = [("block", 1), ("cluster", 2), ("grid", 3)]
+
+
+def forced(bidder: object, team: str, blocks: int) -> object:
+    """The bidder with problems shared out in that way, whatever their size."""
+    from brenier.engine.cuda_auction import CudaBidder
+    from brenier.engine.cuda_filter import module
+
+    class Forced(CudaBidder):
+        def configuration(self, problems: object) -> object:  # noqa: ARG002
+            return module().AuctionConfig(getattr(module().Team, team), blocks, 128)
+
+    return Forced(bidder.runner)
+
+
 def main(engine: str) -> int:
     if not torch.cuda.is_available():
         print("no CUDA device: torch.cuda.is_available() is False", file=sys.stderr)
         return 2
-    wrong = [] if noise(engine) else ["noise"]
+    wrong = [name for name, check in (("noise", noise), ("auction", auction)) if not check(engine)]
     for which in ("half", "plain"):
         os.environ["BRENIER_GPU_FILTER"] = which
         for case in CASES if which == "half" else CASES[:1]:

@@ -36,9 +36,9 @@ struct Handle {
 
 inline std::unique_ptr<Handle> open_assignment(uintptr_t scores, bool is_float32, int64_t size, int64_t row_stride,
                               int64_t column_stride, bool maximize, double gap, int64_t bid_from,
-                              const std::string& instruction_set) {
+                              const std::string& instruction_set, uintptr_t prices) {
     const Problem problem{reinterpret_cast<const void*>(scores), is_float32, size, row_stride, column_stride, maximize,
-                          gap, bid_from};
+                          gap, bid_from, reinterpret_cast<const double*>(prices)};
     std::unique_ptr<Handle> handle(new Handle{make(problem, instruction_set.c_str()), maximize});
     return handle->solver ? std::move(handle) : nullptr;  // None: no such instruction set here
 }
@@ -155,7 +155,7 @@ inline void register_assignment(py::module_& module) {
              "Fill the three arrays; (total, identity total, random total, excess, rounding, stalled).");
     module.def("open_assignment", &open_assignment, py::arg("scores"), py::arg("is_float32"), py::arg("size"),
                py::arg("row_stride"), py::arg("column_stride"), py::arg("maximize"), py::arg("gap") = 0.0,
-               py::arg("bid_from") = -1, py::arg("instruction_set") = "");
+               py::arg("bid_from") = -1, py::arg("instruction_set") = "", py::arg("prices") = 0);
     module.def("assign_small", &assign_small, "(permutation, total, identity total) of a small matrix, or None.");
     module.def("assignment_instruction_sets", &instruction_sets);
 }

@@ -1,6 +1,7 @@
 // _cuda: pointers and stream as integers in, (code, call, message) out. Importing it touches no driver.
 #include <pybind11/pybind11.h>
 
+#include "bind/auction_bindings.hpp"
 #include "cuda/filter.hpp"
 #include "cuda/scan.hpp"
 
@@ -152,4 +153,5 @@ PYBIND11_MODULE(_cuda, module) {
     module.def("count_on_host", &count_on_host, Release());
     module.def("fill_on_host", &fill_on_host, Release());
     bind_filter(module);
+    bind_auction(module, &result);
 }

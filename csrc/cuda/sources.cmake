@@ -45,7 +45,8 @@ if(BRENIER_CUDA_FOUND)
   string(REPLACE ";" " " BRENIER_CUDA_TEXT "${BRENIER_CUDA_KEPT}")
   message(STATUS "brenier: CUDA module with nvcc ${CMAKE_CUDA_COMPILER_VERSION} for ${BRENIER_CUDA_TEXT}")
 
-  set(BRENIER_CUDA_SOURCES scan scan_host filter_choice filter_sm80 filter_sm90 filter_host rows noise)
+  set(BRENIER_CUDA_SOURCES scan scan_host filter_choice filter_sm80 filter_sm90 filter_host rows noise auction
+      auction_host)
   list(TRANSFORM BRENIER_CUDA_SOURCES REPLACE "(.+)" "csrc/cuda/\\1.cu")
   pybind11_add_module(_cuda MODULE NO_EXTRAS csrc/bind/cuda_module.cpp ${BRENIER_CUDA_SOURCES})
   target_include_directories(_cuda PRIVATE csrc)

@@ -177,6 +177,25 @@ def test_a_potential_per_class_starts_in_the_class_and_tells_the_model() -> None
     assert all(condition is labels for condition in told)
 
 
+def test_no_noise_gives_no_samples() -> None:
+    sigmas, last = edm_sigmas(20), 7
+    extension, labels = Extension(1.0), torch.zeros(0, dtype=torch.long)
+    by_class, latents = by_label(sigmas, last)
+    for potential, told in ((by_class, labels), (fitted(sigmas, last)[0], None)):
+        drawn = sample_dpm_ot(
+            MIXTURE.denoise,
+            potential,
+            NOISE[:0],
+            sigmas,
+            last,
+            latents=latents,
+            labels=told,
+            guidance=None,
+            extension=extension,
+        )
+        assert drawn.samples.shape == (0, 4)
+
+
 def test_guidance_goes_beyond_the_condition() -> None:
     sigmas, last = edm_sigmas(20), 7
     potential, latents = by_label(sigmas, last)

@@ -62,15 +62,22 @@ def map_for(
     )
 
 
-def tiny_unet(channels: int = 1, size: int = 8, classes: int | None = None) -> UNet2DModel:
+def sizes(channels: int, size: int) -> dict[str, Any]:
+    """What the tiny networks share; their weights are drawn from one seed."""
     torch.manual_seed(0)
+    return {
+        "sample_size": size,
+        "in_channels": channels,
+        "out_channels": channels,
+        "layers_per_block": 1,
+        "block_out_channels": (8, 16),
+        "norm_num_groups": 4,
+    }
+
+
+def tiny_unet(channels: int = 1, size: int = 8, classes: int | None = None) -> UNet2DModel:
     return UNet2DModel(
-        sample_size=size,
-        in_channels=channels,
-        out_channels=channels,
-        layers_per_block=1,
-        block_out_channels=(8, 16),
-        norm_num_groups=4,
+        **sizes(channels, size),
         down_block_types=("DownBlock2D", "DownBlock2D"),
         up_block_types=("UpBlock2D", "UpBlock2D"),
         num_class_embeds=classes,
@@ -78,14 +85,8 @@ def tiny_unet(channels: int = 1, size: int = 8, classes: int | None = None) -> U
 
 
 def tiny_conditional_unet(channels: int = 1, size: int = 8) -> UNet2DConditionModel:
-    torch.manual_seed(0)
     return UNet2DConditionModel(
-        sample_size=size,
-        in_channels=channels,
-        out_channels=channels,
-        layers_per_block=1,
-        block_out_channels=(8, 16),
-        norm_num_groups=4,
+        **sizes(channels, size),
         down_block_types=("CrossAttnDownBlock2D", "DownBlock2D"),
         up_block_types=("UpBlock2D", "CrossAttnUpBlock2D"),
         cross_attention_dim=8,

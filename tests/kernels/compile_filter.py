@@ -25,17 +25,17 @@ ALIGNED = {"x", "y", "packed", "width", "bias"}  # multiples of 16, as torch's m
 CUOBJDUMP = Path(triton.__file__).parent / "backends/nvidia/bin/cuobjdump"
 
 
-def type_of(name: str, element: str) -> str:
+def type_of(name: str, element: str, types: dict) -> str:
     if name in ("x", "y"):
         return f"*{element}"
-    return TYPES.get(name, "i64" if "stride" in name else "i32")
+    return types.get(name, "i64" if "stride" in name else "i32")
 
 
 def compiled(
-    kernel, constants: dict, warps: int, stages: int, capability: int, element: str, fused=True
+    kernel, constants: dict, warps: int, stages: int, capability: int, element: str, fused=True, types=TYPES
 ) -> object:
     names = kernel.arg_names
-    signature = {name: "constexpr" if name in constants else type_of(name, element) for name in names}
+    signature = {name: "constexpr" if name in constants else type_of(name, element, types) for name in names}
     aligned = {(i,): [["tt.divisibility", 16]] for i, name in enumerate(names) if name in ALIGNED}
     source = ASTSource(kernel, signature, constants, aligned)
     options = {"num_warps": warps, "num_stages": stages, "enable_fp_fusion": fused}

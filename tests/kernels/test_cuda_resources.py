@@ -11,7 +11,7 @@ from brenier.engine.cuda import why_module_missing
 from brenier.engine.cuda_filter import module
 
 CSRC = Path(__file__).resolve().parents[2] / "csrc"
-SOURCES = ["scan", "filter_sm80", "rows", "noise"]
+SOURCES = ["scan", "filter_sm80", "rows", "noise", "auction"]
 COMPILED = [("filter_sm90", "90a"), *((source, arch) for source in SOURCES for arch in ("80", "90a", "100"))]
 
 
@@ -53,7 +53,9 @@ def test_no_kernel_of_the_module_keeps_anything_in_local_memory(architecture: st
     if architecture.removeprefix("sm_") not in module().architectures:
         pytest.skip(f"not built for {architecture}")
     kernels = kernels_of(architecture)
-    for name in ("scan", "filter_kernel", "pack_kernel", "decide_kernel", "pair_kernel", "normal_kernel"):
+    auctions = ("block_auction", "cluster_auction", "grid_auction", "range_kernel", "cost_kernel")
+    filters = ("filter_kernel", "pack_kernel", "decide_kernel", "pair_kernel")
+    for name in ("scan", *filters, "normal_kernel", *auctions):
         assert any(name in kernel for kernel in kernels), f"{name} is missing"
     assert {name: use for name, use in kernels.items() if use["STACK"] + use["LOCAL"] > 0} == {}
 
@@ -72,6 +74,22 @@ def test_the_hopper_kernels_use_the_copy_engine_and_warpgroup_products() -> None
         assert "SYNCS" in body  # barriers in shared memory
         assert "USETMAXREG" in body
         assert not re.search(r"\b(LDL|STL)\b", body)
+
+
+@needs_built
+@pytest.mark.parametrize(("architecture", "barrier"), [("sm_90a", "UCGABAR_WAIT"), ("sm_80", "BAR.SYNC")])
+def test_the_auctions_reduce_in_registers_and_wait_where_they_should(architecture: str, barrier: str) -> None:
+    if architecture.removeprefix("sm_") not in module().architectures:
+        pytest.skip(f"not built for {architecture}")
+    code = dumped("-sass", "-arch", architecture)
+    named = [(body.split("\n")[0], body) for body in re.split(r"Function : ", code)[1:]]
+    bodies = [body for name, body in named if re.search("(block|cluster|grid)_auction", name)]
+    assert len(bodies) == 3
+    for body in bodies:
+        assert "REDUX" in body  # a warp's least in one instruction
+        assert not re.search(r"\b(LDL|STL)\b", body)
+    clusters = next(body for body in bodies if "cluster_auction" in body.split("\n")[0])
+    assert barrier in clusters
 
 
 @needs_built

@@ -195,7 +195,6 @@ def numbers() -> Iterator[Tensor]:
         (IMAGES, {"batch": 0}, "batch"),
         (IMAGES, {"labels": LABELS[:5]}, "labels"),
         (IMAGES, {"scope": "world"}, "scope"),
-        (IMAGES, {"scope": "global", "condition": LABELS}, "condition"),
         (IMAGES, {"epochs": 0}, "epochs"),
         (IMAGES, {"workers": -1}, "workers"),
         (IMAGES[:0], {}, "images"),

@@ -21,20 +21,30 @@ def drawn(pool: PairedPool, batches: int) -> tuple[Tensor, Tensor]:
     return torch.cat([one.noise for one in made]), torch.cat([one.index for one in made])
 
 
-def one_rank(rank: int, folder: str, scope: str, by_class: bool) -> None:
+CONDITION = torch.nn.functional.normalize(IMAGES[:, :2], dim=1)
+
+
+def wishes(by: str) -> dict[str, Tensor]:
+    given = {"labels": {"labels": LABELS}, "condition": {"condition": CONDITION}}
+    return given.get(by, {})
+
+
+def one_rank(rank: int, folder: str, scope: str, by: str) -> None:
     os.environ["GLOO_SOCKET_IFNAME"] = "lo"
     dist.init_process_group("gloo", init_method=f"file://{folder}/meet", rank=rank, world_size=2)
-    pool = PairedPool(IMAGES, 16, 4, labels=LABELS if by_class else None, scope=scope)
+    pool = PairedPool(IMAGES, 16, 4, **wishes(by), share=0.05, scope=scope)
     torch.save(drawn(pool, BATCHES), f"{folder}/{rank}")
     dist.barrier()
     dist.destroy_process_group()
 
 
-@pytest.mark.parametrize(("scope", "by_class"), [("rank", False), ("global", False), ("global", True)])
-def test_two_ranks_equal_the_single_process(tmp_path: Path, scope: str, by_class: bool) -> None:
-    mp.spawn(one_rank, (str(tmp_path), scope, by_class), nprocs=2)
+@pytest.mark.parametrize(
+    ("scope", "by"), [("rank", "all"), ("global", "all"), ("global", "labels"), ("global", "condition")]
+)
+def test_two_ranks_equal_the_single_process(tmp_path: Path, scope: str, by: str) -> None:
+    mp.spawn(one_rank, (str(tmp_path), scope, by), nprocs=2)
     parts = [torch.load(tmp_path / str(rank), weights_only=True) for rank in (0, 1)]
-    whole = drawn(PairedPool(IMAGES, 16, 4, labels=LABELS if by_class else None), 2 * BATCHES)
+    whole = drawn(PairedPool(IMAGES, 16, 4, **wishes(by), share=0.05), 2 * BATCHES)
     share = 16 if scope == "rank" else 8  # rows of each rank in turn
     for k in (0, 1):
         assert torch.equal(interleaved([part[k] for part in parts], share), whole[k])

@@ -21,6 +21,7 @@ struct Problem {
     bool maximize;
     double gap;      // the share of the gain over a random pairing that may be lost, 0 for none
     int64_t bid_from;  // smallest size that bids; negative for the default
+    const double* prices = nullptr;  // (size,) of columns, in costs, to start the finest bidding from; read like scores
 };
 
 struct Outcome {

@@ -58,6 +58,7 @@ class Auction final : public Assignment {
     void add_clamped(int64_t i, double clamped_sum);
     void flush_sums();
     void centre();
+    bool start_from_prices();
     double sampled_variance() const;
     // bidding, on integers
     void sift();

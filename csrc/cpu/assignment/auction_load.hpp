@@ -106,7 +106,18 @@ inline void Auction::flush_sums() {
     }
 }
 
-// ---- centre: prices that bring all columns to one mean; ε coarse; lists yet unmade
+// ---- centre: prices that bring all columns to one mean, or the caller's; ε coarse, or the finest; lists yet unmade
+
+// Prices of somebody else's bidding, about their mean; false where they are not usable as integers.
+inline bool Auction::start_from_prices() {
+    if (!problem_.prices) return false;
+    double mean = 0, most = 0;
+    for (int64_t j = 0; j < n_; ++j) mean += problem_.prices[j] / double(n_);
+    for (int64_t j = 0; j < n_; ++j) most = __builtin_fmax(most, __builtin_fabs(problem_.prices[j] - mean) / unit_);
+    if (!(most < double(HIGHEST_PRICE / 2))) return false;
+    for (int64_t j = 0; j < n_; ++j) price_[j] = int32_t(__builtin_rint((problem_.prices[j] - mean) / unit_));
+    return true;
+}
 
 inline void Auction::centre() {
     double steps = 0;
@@ -119,7 +130,8 @@ inline void Auction::centre() {
     const double deviation = __builtin_sqrt(sampled_variance());
     const int32_t coarse = int32_t(FIRST_STEP * deviation), fine = int32_t(LAST_STEP * deviation);
     last_epsilon_ = fine > 1 ? fine : 1;
-    epsilon_ = coarse > last_epsilon_ ? coarse : last_epsilon_;
+    const bool warm = start_from_prices();
+    epsilon_ = !warm && coarse > last_epsilon_ ? coarse : last_epsilon_;
     const int64_t usual = n_ <= 2048 ? 24 : 32;
     wanted_ = usual < n_ / 3 ? usual : n_ / 3 + 1;
     usual_spread_ = int32_t(deviation / 16);

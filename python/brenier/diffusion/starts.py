@@ -55,7 +55,7 @@ def map_noise(
     for rows, own, members in parts:
         winners[rows] = placed(torch.as_tensor(own.assign(noise[rows])).cpu(), members)
     found = gathered(parts, len(noise), lambda own, rows: top_targets(own, noise[rows], top)) if top else None
-    if extension is None:
+    if extension is None or not parts:
         starts = latents.take(winners, seeds=seeds).to(noise.device)
         return Starts(starts, winners.to(noise.device), None, found)
     blended = gathered(parts, len(noise), lambda own, rows: extension.blend(own, noise[rows]))
@@ -109,11 +109,11 @@ def blend_latents(latents: NoisedLatents, blend: Blend, seeds: Sequence[int] | N
         first = blend.indices[:, 0]
         fresh = latents.take(first, seeds=seeds) - latents.scale * latents.clean(first)
     for column, weights in zip(blend.indices.T, blend.weights.T.float(), strict=True):
-        share = weights[:, None]
         clean = latents.clean(column)
+        share = weights[:, None].to(clean)
         images = images + share * clean
         noised = noised + share * (latents.take(column) - latents.scale * clean)
-    length = blend.weights.square().sum(dim=1, keepdim=True).sqrt().float()
+    length = blend.weights.square().sum(dim=1, keepdim=True).sqrt().to(share)
     return latents.scale * torch.as_tensor(images) + (fresh if seeds is not None else noised / length)
 
 

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from brenier.engine.certified import fold_parts
 from brenier.engine.checks import require_finite
+from brenier.engine.cuda_auction import CudaBidder
 from brenier.engine.cuda_filter import CudaBackend, matrix, module
 from brenier.engine.filtered import Filtered
 from brenier.engine.gpu_filter import gpu_filter, halves_fit
@@ -137,6 +138,10 @@ class CudaEngine:
             filtered = self.filtered(x, y, h)
             return filtered.candidates(margin, lambda rows: self.plain_candidates(rows, y, h, margin))
         return self.plain_candidates(x, y, h, margin)
+
+    def bidder(self, device: torch.device) -> CudaBidder:
+        """Who bids in assignment problems on that device."""
+        return CudaBidder(self.runner(device))
 
     def filtered(self, x: Tensor, y: CudaTargets, h: Tensor) -> Filtered:
         return Filtered(CudaBackend(self.runner(x.device)), x, y.halves, h.contiguous())

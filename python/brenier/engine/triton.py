@@ -24,6 +24,7 @@ from brenier.engine.filtered import Filtered
 from brenier.engine.gpu_filter import gpu_filter, halves_fit
 from brenier.engine.halves import HalfTargets, pack_targets
 from brenier.engine.reference import ReferenceEngine, concatenate
+from brenier.engine.triton_auction import TritonBidder
 from brenier.engine.triton_filter import TritonBackend
 from brenier.types import Candidates
 
@@ -100,6 +101,10 @@ class TritonEngine:
             with on_device(y):
                 targets.halves  # noqa: B018 - packed here, not in the first call
         return targets
+
+    def bidder(self, device: torch.device) -> TritonBidder:
+        """Who bids in assignment problems on that device."""
+        return TritonBidder(interpreted=device.type == "cpu")
 
     def filtered(self, x: Tensor, y: TritonTargets) -> bool:
         return not trivial(x, y) and halves_fit(len(y.values))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from functools import cache
 from typing import Any
 
@@ -11,9 +12,10 @@ import torch
 from torch import Tensor
 
 from brenier.engine import checks
-from brenier.engine.assignment import Assigned, assign_batch, assign_square
-from brenier.engine.registry import available
-from brenier.errors import EngineError, InputError
+from brenier.engine.assignment import assign_batch, assign_square
+from brenier.engine.auction import Bidder
+from brenier.errors import InputError
+from brenier.pair.device import bidder_for, problems_of, solve_on_device
 from brenier.pair.result import Pairing, judge, optimal
 from brenier.types import Array
 
@@ -33,7 +35,8 @@ def solve_assignment(
         -inf (+inf without maximize) forbids a pair
     maximize : False for costs
     gap : share of the gain over a random permutation that may be lost, 0 for the exact optimum
-    engine : "cpu" or None
+    engine : "cpu", "cuda", "triton", or None for that of the scores' device. On a device scores stay there, unless the
+        CPU has to finish: for the optimum, where the device has not proved it already (Pairing.status says so)
 
     Returns a Pairing: permutation int64 (n,) or (B, n), a tensor on the device of scores where scores is one;
     cost the total score, cost_before that of the identity, which is -inf (+inf) where it has a forbidden pair.
@@ -46,8 +49,12 @@ def solve_assignment(
         if small is not None:
             permutation, total, before = small
             return optimal(permutation, total, before, time.perf_counter() - started)
-    check_options(gap, engine)
+    checks.number(gap, "gap")
     check_maximize(maximize)
+    device = scores.device if isinstance(scores, Tensor) else torch.device("cpu")
+    bidder = bidder_for(device, engine)
+    if bidder is not None:
+        return _solve_on_device(bidder, scores, bool(maximize), gap, started)
     array = to_numpy(scores, "scores")
     if exact and array is not scores:  # a tensor, a list, float16
         small = _core().assign_small(array, maximize)
@@ -79,19 +86,19 @@ def _solve_batch(scores: Array, array: np.ndarray, maximize: bool, gap: float, s
     return Pairing(like(permutations, scores), cost, before, proved, status, time.perf_counter() - started)
 
 
-def _column(solved: list[Assigned], name: str) -> np.ndarray:
+def _column(solved: Sequence[Any], name: str) -> np.ndarray:
     return np.array([getattr(one, name) for one in solved], dtype=np.float64)
 
 
-def check_options(gap: Any, engine: str | None) -> None:
-    checks.number(gap, "gap")
-    if engine is not None and available(engine).name != "cpu":
-        raise EngineError(
-            f"engine {engine!r}",
-            expected="'cpu' for assignment problems",
-            got="an engine without them",
-            remedy="leave engine=None",
-        )
+def _solve_on_device(bidder: Bidder, scores: Array, maximize: bool, gap: float, started: float) -> Pairing:
+    problems, shape = problems_of(scores, maximize)
+    solved = solve_on_device(bidder, problems, gap)
+    found = solved.permutation.view(shape)
+    totals = [_column(solved.proofs, name) for name in ("total", "identity_total")]
+    cost, before = (float(each[0]) if len(shape) == 1 else like(each, scores) for each in totals)
+    permutation = found if isinstance(scores, Tensor) else found.numpy()
+    seconds = time.perf_counter() - started
+    return Pairing(permutation, cost, before, solved.gap, solved.status, seconds)
 
 
 def check_maximize(maximize: Any) -> None:

@@ -12,7 +12,9 @@ from torch import Tensor
 from brenier.engine import checks
 from brenier.errors import InputError
 from brenier.pair.condition import SHARE, as_condition, find_weight, with_condition
-from brenier.pair.matrix import check_options, like
+from brenier.pair.device import bidder_for
+from brenier.pair.device_scores import pair_on_device
+from brenier.pair.matrix import like
 from brenier.pair.result import Pairing, judge
 from brenier.pair.scores import (
     centred_products,
@@ -53,7 +55,8 @@ def pair(
     share : with condition: the share of pairs (i, j) that shall remain worth exchanging, by which w is found
     gap : share of the gain over a random pairing that may be lost, 0 for the exact optimum (arXiv: about 1e-3
         makes no difference to training)
-    engine : "cpu" or None
+    engine : "cpu", "cuda", "triton", or None for that of the device of data and noise. On a device the products and the
+        bids stay there, unless the CPU has to finish (Pairing.status says so)
 
     Scores are float32 products of centred data and noise, float64 where either comes in float64 or as 32- or
     64-bit integers; "exact" is for the scores so rounded. Costs are summed in float64, without the condition.
@@ -61,9 +64,10 @@ def pair(
     Raises InputError and EngineError.
     """
     started = time.perf_counter()
-    check_options(gap, engine)
+    checks.number(gap, "gap")
     rows, partners = _flat(data, "data"), _flat(noise, "noise")
     _check_together(rows, partners)
+    bidder = bidder_for(rows.device, engine)
     groups = class_groups(labels, len(rows))
     dtype = score_type(rows, partners)
     x, z, weight = rows, partners, 0.0
@@ -71,17 +75,23 @@ def pair(
         c = as_condition(condition, len(rows)).to(rows.device)
         weight = find_weight(rows, partners, c, _check_share(share))
         x, z = with_condition(rows.to(dtype), partners.to(dtype), c, weight)
-    permutation, solved = solve_classes(centred_products(x, z, dtype), groups, len(rows), gap)
-    proved, status = judge(solved, gap)
     before = _mean_distance(rows, partners)
     if not math.isfinite(before):
         raise overflow(checks.name_of(dtype))
+    if bidder is not None:
+        found = pair_on_device(bidder, x.to(dtype), z.to(dtype), groups, gap)
+        cost = _mean_distance(rows, partners[found.permutation])
+        permutation = found.permutation if isinstance(noise, Tensor) else found.permutation.numpy()
+        taken = time.perf_counter() - started
+        return Pairing(permutation, cost, before, found.gap, found.status, taken, weight)
+    order, solved = solve_classes(centred_products(x, z, dtype), groups, len(rows), gap)
+    proved, status = judge(solved, gap)
     if condition is None:
         cost = before - 2 * sum(one.total - one.identity_total for one in solved) / max(1, len(rows))
     else:
-        cost = _mean_distance(rows, partners[torch.from_numpy(permutation).to(partners.device)])
+        cost = _mean_distance(rows, partners[torch.from_numpy(order).to(partners.device)])
     taken = time.perf_counter() - started
-    return Pairing(like(permutation, noise), cost, before, proved, status, taken, weight)
+    return Pairing(like(order, noise), cost, before, proved, status, taken, weight)
 
 
 def _check_share(share: Any) -> float:

@@ -50,8 +50,9 @@ class PairedPool:
     workers : threads that read the items of a data set
     background : pair the next pool in a thread while this one is used up
     scope : with torch.distributed initialised: "rank" gives rank r of W the pools r, r + W, ... of the
-        single-process run; "global" pairs each of those pools across the ranks, which exchange scores and hold
-        pool/W of its rows each. A loader is taken as the rank's own (with a DistributedSampler, say)
+        single-process run; "global" pairs each of those pools across the ranks, which exchange scores, labels and
+        conditions and hold pool/W of its rows each. A loader is taken as the rank's own (with a
+        DistributedSampler, say)
     group : of torch.distributed; None is all ranks, with "global" through a gloo group of their own, so that the
         background thread's exchange never meets the training's
 
@@ -79,7 +80,7 @@ class PairedPool:
         if not (isinstance(batch, int) and batch >= 1):
             raise InputError("batch", expected="an integer ≥ 1", got=repr(batch))
         self.ranks = this_rank(group, exchanging=scope == "global")
-        self.scope = check_scope(scope, pool, self.ranks, condition)
+        self.scope = check_scope(scope, pool, self.ranks)
         self.share_of_pool = pool // self.ranks.world if scope == "global" else pool
         if not (isinstance(pool, int) and pool >= 1) or self.share_of_pool % batch:
             expected = f"a multiple of batch = {batch}" + (" for every rank" if scope == "global" else "")
@@ -199,7 +200,8 @@ class PairedPool:
         if parts == 1:
             found = pair(flat, drawn, labels=labels, condition=condition, share=self.share, gap=self.gap)
             return drawn[found.permutation].reshape(data.shape)
-        scores, classes = exchange(self.ranks, flat.to(score_type(flat, drawn)), drawn, labels)
+        rows_here = flat.to(score_type(flat, drawn))
+        scores, classes = exchange(self.ranks, rows_here, drawn, labels, condition, self.share)
         order = solve_classes(scores, class_groups(classes, len(drawn)), len(drawn), self.gap)[0]
         mine = torch.from_numpy(order)[self.ranks.rank * len(flat) :][: len(flat)]
         return drawn[mine].reshape(data.shape)

@@ -11,6 +11,7 @@ import torch.distributed as dist
 from torch import Tensor
 
 from brenier.errors import InputError
+from brenier.pair.condition import SHARE, add_condition, as_condition
 from brenier.pair.scores import ScoresOf, products
 
 
@@ -39,23 +40,33 @@ def this_rank(group: Any = None, *, exchanging: bool = False) -> Ranks:
     return Ranks(dist.get_rank(group), dist.get_world_size(group), group)
 
 
-def check_scope(scope: str, pool: int, ranks: Ranks, condition: Any) -> str:
+def check_scope(scope: str, pool: int, ranks: Ranks) -> str:
     if scope not in ("rank", "global"):
         raise InputError("scope", expected="'rank' or 'global'", got=repr(scope))
     if scope == "global" and pool % ranks.world:
         expected = f"a multiple of the {ranks.world} ranks with scope='global'"
         raise InputError("pool", expected=expected, got=str(pool))
-    if scope == "global" and condition is not None:
-        raise InputError("condition", expected="scope='rank' with conditions", got="scope='global'")
     return scope
 
 
 def exchange(
-    ranks: Ranks, rows: Tensor, drawn: Tensor, labels: Tensor | None
+    ranks: Ranks,
+    rows: Tensor,
+    drawn: Tensor,
+    labels: Tensor | None,
+    condition: Tensor | None = None,
+    share: float = SHARE,
 ) -> tuple[ScoresOf, Tensor | None]:
-    """Scores of the whole pool from each rank's rows (m, d) and all its noise (W·m, d), and all labels."""
+    """Scores of the whole pool from each rank's rows (m, d) and all its noise (W·m, d), and all labels.
+
+    Conditions (m, ...) are gathered too; the weight is found from the gathered scores, so every rank finds the same.
+    """
     mean = ranks.gather(rows.mean(dim=0, keepdim=True)).mean(dim=0)
-    whole = ranks.gather(products(rows - mean, drawn.to(rows.dtype))).numpy()
+    scores = ranks.gather(products(rows - mean, drawn.to(rows.dtype)))
+    if condition is not None:
+        c = as_condition(ranks.gather(condition), len(scores))
+        add_condition(scores, c, share)
+    whole = scores.numpy()
 
     def scores_of(members: np.ndarray) -> np.ndarray:
         return whole if len(members) == len(whole) else whole[np.ix_(members, members)]

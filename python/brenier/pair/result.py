@@ -5,9 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum
-from typing import Any
-
-from brenier.engine.assignment import Assigned
+from typing import Any, Protocol
 
 
 class PairingStatus(Enum):
@@ -16,6 +14,9 @@ class PairingStatus(Enum):
     OPTIMAL = "optimal: the dual bound proves that no permutation is better, up to float64 rounding"
     OPTIMAL_BY_PATHS = "optimal by the dual bound, up to rounding; bidding stalled and paths finished"
     WITHIN_GAP = "within the gap asked for, proved by the dual bound; a better permutation may exist"
+    FINISHED_ON_CPU = (
+        "proved as good as asked for; the device's prices left it open, and the CPU's solver finished"
+    )
     UNPROVED = "all rows are matched, but rounding leaves a larger gap than asked for: rescale the scores"
 
     def __str__(self) -> str:
@@ -66,7 +67,20 @@ def optimal(permutation: Any, cost: float, cost_before: float, seconds: float) -
     return made
 
 
-def judge(solved: Sequence[Assigned], gap: float) -> tuple[float, PairingStatus]:
+class Judged(Protocol):
+    """What judges an answer: engine.assignment.Assigned, engine.auction.Proof."""
+
+    @property
+    def excess(self) -> float: ...
+    @property
+    def rounding(self) -> float: ...
+    @property
+    def gain(self) -> float: ...
+    @property
+    def stalled(self) -> bool: ...
+
+
+def judge(solved: Sequence[Judged], gap: float) -> tuple[float, PairingStatus]:
     """The gap proved for independent problems together, and the status that it earns."""
     if all(one.excess <= one.rounding for one in solved):
         stalled = any(one.stalled for one in solved)

@@ -112,14 +112,14 @@ def centred_products(rows: Tensor, partners: Tensor, dtype: torch.dtype) -> Scor
 
     def scores_of(members: np.ndarray) -> np.ndarray:
         x, z = (members_of(t, members).to(dtype) for t in (rows, partners))
-        return products(x - x.mean(dim=0), z).numpy()
+        return products(x - x.mean(dim=0), z).cpu().numpy()
 
     return scores_of
 
 
 def products(x: Tensor, z: Tensor) -> Tensor:
     """x zᵀ in blocks of rows, each short enough to be interrupted after."""
-    out = torch.empty(len(x), len(z), dtype=x.dtype)
+    out = torch.empty(len(x), len(z), dtype=x.dtype, device=x.device)
     step = max(1, PRODUCTS_PER_BLOCK // max(1, z.numel()))
     for lo in range(0, len(x), step):
         torch.mm(x[lo : lo + step], z.T, out=out[lo : lo + step])

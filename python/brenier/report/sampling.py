@@ -94,9 +94,7 @@ def sample_file(
     Raises BrenierError; writes nothing then.
     """
     settings = {k: v for k, v in locals().items() if k not in ("progress", "say")}
-    check_request(out, grid, count, potential, targets)
-    if potential is None and (fresh or extend is not None):
-        raise InputError("fresh and extend", expected="a potential with them", got="none")
+    check_request(out, grid, count, potential, targets, fresh or extend is not None)
     how = Steps(sampler, steps, sigma_min, rho, langevin_steps)
     stored, seeds = load_network(network), list(range(seed, seed + count))
     if potential is None or targets is None:
@@ -107,21 +105,11 @@ def sample_file(
         images = load_array(targets, value_range=value_range, layout=layout, tensor=tensor)
         latents = latents_of(potential, images)
         process, model = how.down_from(latents.sigma, stored.denoiser)
-        fitted = Potential.load(potential, targets=latents.materialise())
-        start = latents.sigma
+        start, fitted = latents.sigma, Potential.load(potential, targets=latents.materialise())
         fitted, latents = at_level(fitted, latents, images, process.start(steps))
-        samples = sample_dpm_ot(
-            model,
-            fitted,
-            None,
-            process,
-            steps,
-            latents=latents,
-            fresh=fresh,
-            seeds=seeds,
-            extension=None if extend is None else Extension(extend),
-            progress=progress,
-        ).samples
+        extension = None if extend is None else Extension(extend)
+        options: dict[str, Any] = {"latents": latents, "fresh": fresh, "seeds": seeds, "extension": extension}
+        samples = sample_dpm_ot(model, fitted, None, process, steps, **options, progress=progress).samples
         say("DPM-OT starts from noised data: measure memorisation (brenier evaluate --held-out)")
     save_array(out, samples)
     if grid is not None:
@@ -133,7 +121,7 @@ def sample_file(
 
 
 def check_request(
-    out: Path, grid: Path | None, count: int, potential: Path | None, targets: Path | None
+    out: Path, grid: Path | None, count: int, potential: Path | None, targets: Path | None, mapped: bool
 ) -> None:
     """Raise what would otherwise be raised after the work."""
     require_writable(output_path(out))
@@ -143,6 +131,8 @@ def check_request(
         require_writable(grid)
     if (potential is None) != (targets is None):
         raise InputError("potential and targets", expected="both for DPM-OT, or neither", got="one of them")
+    if mapped and potential is None:
+        raise InputError("fresh and extend", expected="a potential with them", got="none")
     if count < 1:
         raise InputError("count", expected="an integer ≥ 1", got=str(count))
 

@@ -1,0 +1,26 @@
+"""The assignment kernels of Triton for GPUs that are not here: matrix units for halves, no spills."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("triton")
+
+COMPILE = Path(__file__).with_name("compile_auction.py")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("capability", "unit"), [("80", "mma"), ("90", "wgmma")])
+def test_kernels_compile_and_spill_nothing(capability: str, unit: str) -> None:
+    environment = {**os.environ, "TRITON_INTERPRET": "0"}
+    command = [sys.executable, str(COMPILE), capability]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    lines = [line.split() for line in done.stdout.splitlines()]
+    names = ["products_", "quantise_", "look_0", "look_1", "look_2", "resolve_"]
+    assert [line[0] for line in lines] == names
+    assert lines[0][1] == unit
+    assert all("STACK=0" in line and "LOCAL=0" in line for line in lines), done.stdout
