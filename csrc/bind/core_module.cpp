@@ -125,6 +125,26 @@ void bind_projection(py::module_& module) {
         Unlocked());
 }
 
+// Verbs of targets that are read tile by tile: rows are (count, depth) and contiguous.
+void bind_streaming(py::module_& module) {
+    module.def(
+        "mix",
+        [](int32_t index, Address bytes, Address table, Address values, float scale, uint64_t seed, uint64_t first,
+           uint32_t stream, float sigma, int64_t count, int64_t depth, Address centre, Address out) {
+            const Clean clean{at<uint8_t>(bytes), at<float>(table), at<float>(values), scale};
+            body(index).mix(clean, RowNoise{seed, first, stream, sigma}, count, depth, at<float>(centre), at<float>(out));
+        },
+        Unlocked());
+    module.def(
+        "structured",
+        [](int32_t index, Address rows, int64_t count, int64_t depth, int64_t block, Address signs, Address chosen,
+           int64_t directions, Address out) {
+            const Frame frame{block, at<uint8_t>(signs), at<int32_t>(chosen), directions};
+            body(index).structured(at<float>(rows), count, depth, frame, at<float>(out));
+        },
+        Unlocked());
+}
+
 SoftRows soft_rows(Address offsets, Address indices, Address scores, Address change, int64_t targets) {
     return {at<int64_t>(offsets), at<int64_t>(indices), at<double>(scores), at<double>(change), targets};
 }
@@ -217,6 +237,7 @@ PYBIND11_MODULE(_core, module) {
     bind_packing(module);
     bind_verbs(module);
     bind_projection(module);
+    bind_streaming(module);
     bind_soft_counts(module);
     bind_circles(module);
     bind_noise(module);

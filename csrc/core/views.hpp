@@ -104,6 +104,29 @@ struct Int8Counts {
     int64_t rescored;  // scored in float64
 };
 
+// Rows as stored, before scale and noise.
+struct Clean {
+    const uint8_t* bytes;  // or null
+    const float* table;    // what each byte stands for, times the scale
+    const float* values;   // where there are no bytes
+    float scale;
+};
+
+// Which noise goes on rows: number `first` + r of the stream in row r, times sigma; none where sigma is 0.
+struct RowNoise {
+    uint64_t seed, first;
+    uint32_t stream;
+    float sigma;
+};
+
+// Structured random directions: see structured_body.hpp.
+struct Frame {
+    int64_t block;
+    const uint8_t* signs;  // (2, blocks, block), 1 for minus
+    const int32_t* chosen; // (directions,)
+    int64_t directions;
+};
+
 // Targets [lo, hi) of a piece of work; lo is the first of a panel.
 struct Range {
     int64_t lo, hi;

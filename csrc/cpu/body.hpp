@@ -46,6 +46,9 @@ struct Body {
     void (*integers)(uint64_t seed, uint64_t first, int64_t count, uint64_t high, uint32_t stream, int64_t* out);
     void (*philox)(const uint32_t* counter, uint64_t key, uint32_t* out);
 
+    void (*mix)(const Clean&, const RowNoise&, int64_t rows, int64_t depth, const float* centre, float* out);
+    void (*structured)(const float* y, int64_t rows, int64_t depth, const Frame&, float* out);
+
     float (*calibrate)(int64_t repeats);
 };
 

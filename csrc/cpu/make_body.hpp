@@ -7,10 +7,12 @@
 #include "cpu/candidates_body.hpp"
 #include "cpu/circle_body.hpp"
 #include "cpu/circle_counts_body.hpp"
+#include "cpu/mix_body.hpp"
 #include "cpu/noise_body.hpp"
 #include "cpu/pack_body.hpp"
 #include "cpu/project_body.hpp"
 #include "cpu/soft_body.hpp"
+#include "cpu/structured_body.hpp"
 
 namespace brenier::cpu {
 namespace {
@@ -35,6 +37,8 @@ constexpr Body make_body(const char* name, bool (*runs_here)()) {
                 unit_vectors<V>,
                 integers<V>,
                 philox<V>,
+                mix<V>,
+                structured<V>,
                 calibrate<V>};
 }
 

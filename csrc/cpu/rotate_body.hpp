@@ -7,17 +7,11 @@
 // Every value meets at most t roundings per time: relative to the norm, the error is below 2 (t + 1) 2^-24.
 #pragma once
 
+#include "cpu/hadamard.hpp"
 #include "cpu/int8_pack.hpp"
 
 namespace brenier::cpu {
 namespace {
-
-inline void add_neighbours(const float* in, float* out, int64_t half) {
-    for (int64_t i = 0; i < half; ++i) {
-        out[i] = in[2 * i] + in[2 * i + 1];
-        out[half + i] = in[2 * i] - in[2 * i + 1];
-    }
-}
 
 inline void rotate_block(float* values, const float* signs, int64_t block, float* one, float* other) {
     for (int64_t k = 0; k < block; ++k) one[k] = values[k] * signs[k];

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -14,7 +15,9 @@ import torch
 from brenier.cli.main import cli
 from brenier.cli.sizes import Size
 from brenier.data import NoisedLatents, open_source
+from brenier.report import fitting
 from brenier.solve import memory
+from brenier.solve.checkpoint import read
 from brenier.solve.streamed_potential import StreamedPotential
 from click import BadParameter
 from click.testing import CliRunner
@@ -82,6 +85,51 @@ def test_a_fit_killed_without_warning_resumes_and_ends_with_the_bits_of_an_unbro
     )
     assert torch.equal(one.heights, two.heights)
     assert os.path.getsize(tmp_path / "whole.safetensors") < 100_000
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+def test_a_fit_that_is_told_to_end_writes_its_state_and_says_how_to_go_on(
+    tmp_path: Path, number: signal.Signals, code: int
+) -> None:
+    np.save(tmp_path / "x.npy", PIXELS)
+    told = run(tmp_path, "told")
+    deadline = time.monotonic() + 60
+    while not (tmp_path / "told.state").exists() and time.monotonic() < deadline:
+        time.sleep(0.01)
+    told.send_signal(number)
+    _, errors = told.communicate(timeout=60)
+    assert told.returncode == code, errors
+    assert f"interrupted by {number.name}; the state is in" in errors
+    assert "--resume" in errors
+    state, _ = read(tmp_path / "told.state")
+    assert len(state["heights"]) == ROWS
+
+
+def test_a_checkpoint_of_other_targets_is_refused_with_both_fingerprints(tmp_path: Path) -> None:
+    np.save(tmp_path / "x.npy", PIXELS[:64])
+    small = ["--max-samples", "2000", "--quiet"]
+    assert CliRunner().invoke(cli, [*arguments(tmp_path, "p"), *small]).exit_code == 0
+    np.save(tmp_path / "x.npy", PIXELS[64:128])
+    refused = CliRunner().invoke(cli, [*arguments(tmp_path, "p"), *small])
+    assert refused.exit_code == 2
+    assert re.search(r"targets = [0-9a-f]{32} as in this fit, got [0-9a-f]{32}; resume with", refused.stderr)
+
+
+def test_flips_double_the_targets_in_memory_and_streamed(tmp_path: Path) -> None:
+    np.save(tmp_path / "x.npy", PIXELS[:40])
+    options = ["--flips", "--max-samples", "2000", "--quiet"]
+    invoked = CliRunner().invoke(cli, [*arguments(tmp_path, "p"), *options])
+    assert invoked.exit_code == 0, invoked.stderr
+    record = json.loads((tmp_path / "p.json").read_text())
+    assert record["targets"].startswith("80 rows")
+    assert "mirror images" in record["value_range"]
+    source, note = fitting.read_or_stream(
+        tmp_path / "x.npy", LEAST, flips=True, value_range=None, layout="nchw", tensor=None
+    )
+    assert source.shape == (80, 3 * SIDE * SIDE)
+    assert "mirror images" in note
+    np.save(tmp_path / "x.npy", PIXELS[:40].reshape(40, -1))
+    assert "image_shape" in CliRunner().invoke(cli, [*arguments(tmp_path, "p"), *options]).stderr
 
 
 def test_too_little_memory_is_a_mistake_that_says_how_much_is_needed(tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ from brenier.solve.first_pass import streamed_problem
 from brenier.solve.problem import build_problem
 from brenier.solve.result import Record
 from brenier.solve.streamed_potential import StreamedPotential
-from brenier.solve.subspace_check import check_size, chi_square_across
+from brenier.solve.subspace_check import chi_square_across, plan_check
 from helpers import known_answers as problems
 
 TARGETS = problems.image_like(203, 700)
@@ -30,12 +30,12 @@ def streams(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("brenier.solve.problem.BLOCK_VALUES", 700 * 8)
 
 
-def source() -> NoisedLatents:
-    return NoisedLatents(ArraySource(TARGETS), sigma=0.2, seed=3)
+def source(targets: torch.Tensor = TARGETS) -> NoisedLatents:
+    return NoisedLatents(ArraySource(targets), sigma=0.2, seed=3)
 
 
-def fitted(**options: object) -> brenier.FitResult:
-    return brenier.fit(source(), tol=0.1, progress=False, **options)
+def fitted(targets: torch.Tensor = TARGETS, **options: object) -> brenier.FitResult:
+    return brenier.fit(source(targets), tol=0.1, progress=False, **options)
 
 
 def test_a_streamed_fit_converges_by_the_count_of_independent_full_samples() -> None:
@@ -52,14 +52,20 @@ def test_a_streamed_fit_converges_by_the_count_of_independent_full_samples() -> 
     assert abs(error - result.error) < 4 * np.hypot(stderr, result.error_stderr)
 
 
-def test_heights_do_not_depend_on_tiles_passes_or_threads(monkeypatch: pytest.MonkeyPatch) -> None:
-    first = fitted(max_memory=1 << 30)
-    monkeypatch.setattr(streamed, "TILE_VALUES", 700 * 17)
+@pytest.mark.parametrize(("d", "kind"), [(700, "subspace"), (1100, "structured")])
+def test_heights_do_not_depend_on_tiles_passes_or_threads(
+    d: int, kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    targets = problems.image_like(203, d)
+    first = fitted(targets, max_memory=1 << 30)
+    monkeypatch.setattr(streamed, "TILE_VALUES", d * 17)
     monkeypatch.setattr(memory, "MOST_COLUMNS", 256)
     monkeypatch.setenv("BRENIER_NUM_THREADS", "1")
-    second = fitted()
+    second = fitted(targets)
     assert torch.equal(first.potential.heights, second.potential.heights)
     assert first.checks == second.checks
+    assert kind in first.sampling
+    assert "passes" in first.traffic
 
 
 def test_mean_and_norms_are_those_of_the_matrix() -> None:
@@ -163,8 +169,11 @@ def test_pairs_across_subspaces_are_unbiased_where_pairs_inside_are_not() -> Non
     assert 0.9 * spread < np.mean(stderrs) < 2.5 * spread
 
 
-def test_a_check_takes_more_subspaces_where_samples_are_correlated() -> None:
-    many, few = check_size(70_000, 0.05, 32, 1.0)[0], check_size(70_000, 0.05, 256, 1.0)[0]
-    assert many > few >= 16
-    groups, rows = check_size(1000, 0.05, 64, 0.2)
-    assert groups * rows >= 9000
+def test_a_check_projects_on_few_directions_and_takes_more_subspaces_where_samples_are_correlated() -> None:
+    near, far = plan_check(70_000, 0.05, 0.3, 256), plan_check(70_000, 0.05, 1.0, 256)
+    assert (near.groups, near.subspace) == (16, 32)
+    assert far.groups * far.subspace > 16 * 32
+    assert min(near.groups, far.groups) >= 16
+    few = plan_check(1000, 0.05, 0.2, 64)
+    assert few.groups * few.samples >= 9000
+    assert few.subspace <= 64

@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from brenier.cli.common import FILE, command, emit, note, reading
+from brenier.cli.signals import ending_at_signals
 from brenier.cli.sizes import Size
 
 NOT_CONVERGED = 3
@@ -17,6 +18,7 @@ NOT_CONVERGED = 3
     brenier fit latents.npy --out potential.safetensors
     brenier fit images.zip --sigma 0.14 --tol 0.02 --out potential.safetensors
     brenier fit latents.npy --checkpoint fit.checkpoint --resume --out potential.safetensors
+    brenier fit faces.zip --flips --sigma 0.5 --out potential.safetensors
     brenier fit huge.npy --sigma 0.5 --max-memory 6GiB --checkpoint fit.checkpoint --resume --out p.safetensors
     brenier fit latents.safetensors --weights masses.npy --json --out potential.safetensors
 """)
@@ -27,12 +29,15 @@ NOT_CONVERGED = 3
 @click.option("--seed", type=int, default=0, show_default=True, help="Of the noise.")
 @click.option("--weights", type=FILE, help="Masses of the targets, (n,) [default: equal].")
 @click.option(
-    "--checkpoint", type=FILE, help="File for the state of the fit: every minute, at Ctrl-C, at the end."
+    "--checkpoint",
+    type=FILE,
+    help="File for the state of the fit: every minute, at Ctrl-C, SIGTERM and the end.",
 )
 @click.option(
     "--resume", is_flag=True, help="Continue from the checkpoint if it exists; the bits are the same."
 )
 @click.option("--sigma", type=float, help="Fit onto noised latents y + sigma·ε at this level.")
+@click.option("--flips", is_flag=True, help="Images and their mirror images: twice the targets.")
 @click.option("--latent-seed", type=int, default=0, show_default=True, help="Of ε, with --sigma.")
 @click.option(
     "--max-memory",
@@ -47,12 +52,29 @@ def fit(targets: Path, out: Path, as_json: bool, quiet: bool, **options: Any) ->
 
     TARGETS is .npy, .safetensors, a folder of images or a .zip of them. A file larger than memory is read in
     tiles, and its potential is written without the targets (docs/scaling.md). A record of the run is written beside
-    the potential (same name, .json). Exit code 3: written, but not converged.
+    the potential (same name, .json). Exit code 3: written, but not converged; 130 or 143: ended by Ctrl-C or SIGTERM,
+    the potential so far and the checkpoint written.
     """
     from brenier.report.fitting import fit_file
 
-    record = fit_file(targets, out, progress=not quiet, say=note, **options)
+    with ending_at_signals() as ending:
+        try:
+            record = fit_file(targets, out, progress=not quiet, say=note, **options)
+        except KeyboardInterrupt:
+            if ending.number == 0:
+                raise
+            note(f"interrupted by {ending.name} while no step could be lost: nothing written")
+            click.get_current_context().exit(ending.exit_code)
     emit(as_json, record, record["summary"])
+    if ending.number:
+        note(f"interrupted by {ending.name}; {where_to_go_on(options['checkpoint'])}")
+        click.get_current_context().exit(ending.exit_code)
     if not record["converged"]:
         note(f"warning: not converged; χ² is {record['error']}, asked for {record['settings']['tol']}")
         click.get_current_context().exit(NOT_CONVERGED)
+
+
+def where_to_go_on(checkpoint: Path | None) -> str:
+    if checkpoint is None:
+        return "the potential so far is written, and no checkpoint, for none was asked for"
+    return f"the state is in {checkpoint}: the same command with --resume continues with the same bits"

@@ -1,7 +1,7 @@
 """The ``brenier`` command: subcommands by name, loaded at first use, and one place for exit codes.
 
 Exit codes: 0 done; 1 an unforeseen error; 2 a mistake in what was given (one message, no traceback);
-3 done, but a fit did not converge; 130 interrupted.
+3 done, but a fit did not converge; 130 or 143 ended by Ctrl-C or (fit only) SIGTERM.
 """
 
 from __future__ import annotations
@@ -78,7 +78,7 @@ def explain(error: BaseException) -> int:
 def cli() -> None:
     """Semi-discrete optimal transport between Gaussian noise and data, and what diffusion models do with it.
 
-    Exit codes: 0 done, 1 unforeseen error, 2 a mistake in what was given, 3 not converged, 130 interrupted.
+    Exit codes: 0 done, 1 unforeseen error, 2 a mistake in what was given, 3 not converged, 130 or 143 interrupted.
     """
 
 

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from brenier.data import noise
-from brenier.data.sources import LatentSource, delivered, require_range
+from brenier.data.mixing import Grain, byte_values, mix
+from brenier.data.sources import LatentSource, delivered, fitting, require_range
 from brenier.engine.checks import as_tensor, require_finite
 from brenier.errors import InputError
 from brenier.types import Array
@@ -62,10 +64,27 @@ class NoisedLatents:
         """y as given."""
         return self._images
 
-    def read(self, lo: int, hi: int, out: Tensor | None = None) -> Tensor:
-        """Latents lo to hi − 1, float32 (hi − lo, d), in out if given; the same bits for any division."""
+    def read(self, lo: int, hi: int, out: Tensor | None = None, *, centre: Tensor | None = None) -> Tensor:
+        """Latents lo to hi − 1, float32 (hi − lo, d), in out if given; the same bits for any division.
+
+        centre : float32 (d,) to subtract
+        """
         require_range(lo, hi, len(self))
-        return delivered(self._mix(self._clean(slice(lo, hi)), self._noise(self.seed, lo, hi - lo)), out)
+        rows, values = self._stored(lo, hi)
+        if rows.device.type != "cpu":
+            mixed = self._mix(self._clean(slice(lo, hi)), self._noise(self.seed, lo, hi - lo))
+            return delivered(mixed if centre is None else mixed.sub_(centre.to(mixed.device)), out)
+        place, grain = fitting(out, (hi - lo, self.shape[1])), Grain(self.seed, lo, self.sigma)
+        return mix(rows, place, values=values, scale=self.scale, grain=grain, centre=centre)
+
+    def _stored(self, lo: int, hi: int) -> tuple[Tensor, Tensor | None]:
+        """Rows as bytes and what those stand for, or as float32."""
+        source: Any = self._images
+        if not isinstance(source, Tensor):
+            values = getattr(source, "byte_values", None) if hi > lo else None
+            return (source.read(lo, hi), None) if values is None else (source.read_bytes(lo, hi), values)
+        rows = source[lo:hi].flatten(1)
+        return (rows, byte_values("-1..1")) if rows.dtype == torch.uint8 else (rows.float(), None)
 
     def take(self, indices: Array, *, seeds: Sequence[int] | Tensor | None = None) -> Tensor:
         """The latents at int64 indices (N,), in that order, repeats allowed: float32 (N, d).
@@ -113,6 +132,21 @@ class NoisedLatents:
     def _mix(self, images: Tensor, epsilon: Tensor) -> Tensor:
         # two products, then a sum: a fused multiply-add would round differently on other paths
         return (images * self.scale).add_(epsilon.to(images.device).mul_(self.sigma))
+
+
+def read_centred(source: LatentSource, lo: int, hi: int, centre: Tensor, out: Tensor) -> Tensor:
+    """Rows less a centre, float32 (hi − lo, d), in out; raises InputError for rows of another shape or type."""
+    if isinstance(source, NoisedLatents):
+        return source.read(lo, hi, out, centre=centre)
+    rows = source.read(lo, hi, out)
+    if rows.shape != out.shape or rows.dtype != torch.float32:
+        raise InputError(
+            "targets",
+            expected=f"float32 {tuple(out.shape)} from read({lo}, {hi})",
+            got=f"{rows.dtype} {tuple(rows.shape)}",
+        )
+    same = rows.data_ptr() == out.data_ptr()
+    return (out if same else out.copy_(rows)).sub_(centre)  # a source may keep the rows it returns
 
 
 def read_rows(source: LatentSource, rows: slice | Tensor) -> Tensor:

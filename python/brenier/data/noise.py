@@ -31,6 +31,7 @@ class Stream(IntEnum):
     CHECK_SUBSPACE = 9
     CHECK_DIRECTION = 10
     LEVEL = 11
+    FRAME = 16
 
 
 def normal(
@@ -74,7 +75,7 @@ def integers(seed: int, first: int, count: int, high: int, *, stream: Stream) ->
         lo, hi = piece
         core().integers(body, seed, _wrap(first + lo), hi - lo, high, int(stream), address(out[lo:]))
 
-    threads.run(work, _pieces(count, ELEMENTS_PER_CALL))
+    threads.run(work, pieces_of_rows(count, ELEMENTS_PER_CALL))
     return torch.from_numpy(out)
 
 
@@ -89,11 +90,12 @@ def _rows(fill: Callable[..., None], seed: int, first: int, rows: int, d: int, s
         fill(body, seed, _wrap(first + lo), hi - lo, d, int(stream), address(out[lo:]))
 
     if out.size > 0:
-        threads.run(work, _pieces(rows, max(1, ELEMENTS_PER_CALL // d)))
+        threads.run(work, pieces_of_rows(rows, max(1, ELEMENTS_PER_CALL // d)))
     return torch.from_numpy(out)
 
 
-def _pieces(rows: int, most: int) -> list[tuple[int, int]]:
+def pieces_of_rows(rows: int, most: int) -> list[tuple[int, int]]:
+    """Ranges for several calls of every thread, none of more than ``most`` rows."""
     step = max(1, min(most, -(-rows // (4 * threads.thread_count()))))
     return [(lo, min(lo + step, rows)) for lo in range(0, rows, step)]
 

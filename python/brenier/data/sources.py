@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from brenier.data.mixing import byte_values, mix
 from brenier.data.ranges import image_rows, to_range
 from brenier.engine.checks import as_tensor
 from brenier.errors import InputError
@@ -70,6 +71,7 @@ class Source:
         self.shape = (int(length), rows.shape[1])
         self.value_range, self.layout, self.what = value_range, layout, what
         self.note = conversion
+        self.byte_values = byte_values(value_range) if stored_dtype == torch.uint8 else None
 
     def __len__(self) -> int:
         return self.shape[0]
@@ -79,8 +81,16 @@ class Source:
         require_range(lo, hi, len(self))
         if lo == hi:
             return delivered(torch.empty(0, self.shape[1]), out)
+        if self.byte_values is not None:
+            return mix(
+                self.read_bytes(lo, hi), fitting(out, (hi - lo, self.shape[1])), values=self.byte_values
+            )
         rows, _ = image_rows(self.stored(lo, hi), self.layout, self.what)
         return delivered(to_range(rows, self.value_range, self.what)[0], out)
+
+    def read_bytes(self, lo: int, hi: int) -> Tensor:
+        """Rows lo to hi − 1 as bytes, (hi − lo, d), of a source whose byte_values says what they stand for."""
+        return image_rows(self.stored(lo, hi), self.layout, self.what)[0]
 
     def stored(self, lo: int, hi: int) -> Tensor:
         """Rows lo to hi − 1 as stored, hi > lo."""
@@ -94,13 +104,16 @@ def require_range(lo: int, hi: int, length: int) -> None:
 
 def delivered(rows: Tensor, out: Tensor | None) -> Tensor:
     """The rows, in out where it is given; raises InputError for one of another shape or dtype."""
+    return rows if out is None else fitting(out, tuple(rows.shape)).copy_(rows)
+
+
+def fitting(out: Tensor | None, shape: tuple[int, ...]) -> Tensor:
+    """Where rows of that shape are to be written; raises InputError for another shape or dtype."""
     if out is None:
-        return rows
-    if out.shape != rows.shape or out.dtype != torch.float32:
-        raise InputError(
-            "out", expected=f"float32 {tuple(rows.shape)}", got=f"{out.dtype} {tuple(out.shape)}"
-        )
-    return out.copy_(rows)
+        return torch.empty(shape)
+    if out.shape != shape or out.dtype != torch.float32 or not out.is_contiguous():
+        raise InputError("out", expected=f"contiguous float32 {shape}", got=f"{out.dtype} {tuple(out.shape)}")
+    return out
 
 
 class ArraySource(Source):
@@ -175,6 +188,8 @@ class FlippedSource:
             )
         self.source, self.image_shape = source, shape
         self.shape = (2 * len(source), source.shape[1])
+        self.byte_values: Tensor | None = getattr(source, "byte_values", None)
+        self.note = f"{getattr(source, 'note', 'as the source gives them')}, with mirror images"
 
     def __len__(self) -> int:
         return self.shape[0]
@@ -182,10 +197,18 @@ class FlippedSource:
     def read(self, lo: int, hi: int, out: Tensor | None = None) -> Tensor:
         """Rows lo to hi − 1, float32 (hi − lo, d)."""
         require_range(lo, hi, len(self))
-        images = self.source.read(lo // 2, (hi + 1) // 2 if hi > lo else lo // 2)
+        return delivered(self._both(self.source.read, lo, hi), out)
+
+    def read_bytes(self, lo: int, hi: int) -> Tensor:
+        """Rows lo to hi − 1 as bytes, where the source has byte_values."""
+        source: Any = self.source
+        return self._both(source.read_bytes, lo, hi)
+
+    def _both(self, read: Callable[[int, int], Tensor], lo: int, hi: int) -> Tensor:
+        images = read(lo // 2, (hi + 1) // 2 if hi > lo else lo // 2)
         mirrored = images.view(-1, *self.image_shape).flip(3).reshape(images.shape)
         both = torch.stack([images, mirrored], dim=1).view(-1, self.shape[1])
-        return delivered(both[lo % 2 : lo % 2 + hi - lo], out)
+        return both[lo % 2 : lo % 2 + hi - lo]
 
 
 def open_source(

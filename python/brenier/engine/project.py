@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,8 +14,12 @@ from brenier.engine.native import Body, address, choose_body, core, view_rows, w
 from brenier.errors import InputError
 from brenier.types import Array
 
-OPERATIONS_PER_CALL = 2e9
+OPERATIONS_PER_CALL = 4e9  # below 0.1 s
+LEAST_ROWS = 96  # of a call, what one strip of directions in cache meets
 ELEMENTS_PER_CALL = 1 << 22
+BLOCK = 32  # directions made at a time
+
+Piece = tuple[tuple[int, int], tuple[int, int]]  # of rows, of directions
 
 
 @dataclass(frozen=True)
@@ -55,11 +60,15 @@ def project(y: Array, z: Array | Directions) -> Tensor:
         )
     out = np.empty((len(rows), directions), dtype=np.float32)
 
-    def work(piece: tuple[int, int]) -> None:
-        lo, hi = piece
-        block = with_contiguous_rows(rows[lo:hi])
-        view = view_rows(block, rows.shape[1])
-        core().project(body.index, view, hi - lo, address(prepared.panels), directions, address(out[lo:]))
+    def work(piece: Piece) -> None:
+        (lo, hi), (first, last) = piece
+        block, part = with_contiguous_rows(rows[lo:hi]), out[lo:hi]
+        if last - first < directions:
+            part = np.empty((hi - lo, last - first), dtype=np.float32)
+        view, panels = view_rows(block, rows.shape[1]), address(prepared.panels[first * rows.shape[1] :])
+        core().project(body.index, view, hi - lo, panels, last - first, address(part))
+        if last - first < directions:
+            out[lo:hi, first:last] = part
 
     if out.size > 0:
         threads.run(work, pieces(len(rows), directions, rows.shape[1], body))
@@ -70,14 +79,39 @@ def pack_directions(z: Tensor, body: Body) -> np.ndarray:
     """Panels of z, unscaled."""
     source = with_contiguous_rows(z)
     count, depth = source.shape
-    panels = np.empty(-(-count // body.targets) * body.targets * depth, dtype=np.float32)
+    panels = np.empty(padded(count, body) * depth, dtype=np.float32)
     core().pack_targets(body.index, view_rows(source, depth), count, 0, address(panels))
     return panels
 
 
-def pieces(rows: int, directions: int, depth: int, body: Body) -> list[tuple[int, int]]:
-    """Ranges of whole tiles of rows, bounded in operations and in converted elements."""
-    most = min(OPERATIONS_PER_CALL / (2 * directions), ELEMENTS_PER_CALL) / max(1, depth)
+def directions_by_blocks(make: Callable[[int, int], Tensor], count: int, depth: int) -> Directions:
+    """Directions 0 to count − 1 packed as ``make(lo, hi)`` gives them, never all of them as rows."""
+    body = choose_body()
+    panels = np.empty(padded(count, body) * depth, dtype=np.float32)
+    step = padded(BLOCK, body)
+    for lo in range(0, count, step):
+        hi = min(lo + step, count)
+        packed = pack_directions(make(lo, hi), body)
+        panels[lo * depth : lo * depth + len(packed)] = packed
+    return Directions(panels, (count, depth), body)
+
+
+def padded(count: int, body: Body) -> int:
+    """Directions in whole panels."""
+    return -(-count // body.targets) * body.targets
+
+
+def pieces(rows: int, directions: int, depth: int, body: Body) -> list[Piece]:
+    """Ranges of rows and of whole panels of directions, bounded in operations.
+
+    Few rows at a time would read the directions from memory too often, so below LEAST_ROWS directions are cut.
+    """
+    affordable = min(OPERATIONS_PER_CALL / (2 * directions), ELEMENTS_PER_CALL) / max(1, depth)
     even = -(-rows // (4 * threads.thread_count()))
-    step = max(1, int(min(most, even) / body.rows)) * body.rows
-    return [(lo, min(lo + step, rows)) for lo in range(0, rows, step)]
+    height = max(int(min(affordable, even) / body.rows), LEAST_ROWS // body.rows, 1) * body.rows
+    panels = OPERATIONS_PER_CALL / (2 * min(rows, height) * max(1, depth) * body.targets)
+    width = min(max(1, int(panels)) * body.targets, directions)
+    blocks = [(lo, min(lo + height, rows)) for lo in range(0, rows, height)]
+    return [
+        (block, (lo, min(lo + width, directions))) for block in blocks for lo in range(0, directions, width)
+    ]

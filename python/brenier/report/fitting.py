@@ -12,11 +12,19 @@ import torch
 from torch import Tensor
 
 import brenier
-from brenier.data import LatentSource, NoisedLatents, load_array, open_source, require_writable, save_array
+from brenier.data import (
+    FlippedSource,
+    LatentSource,
+    NoisedLatents,
+    load_array,
+    open_source,
+    require_writable,
+    save_array,
+)
 from brenier.data.atomic import replacing
 from brenier.data.files import output_path, read_numbers
 from brenier.data.noise import Stream, normal
-from brenier.errors import BrenierError, FileError, NotConvergedWarning
+from brenier.errors import BrenierError, FileError, InputError, NotConvergedWarning
 from brenier.report.record import new_record, plain, write_record
 from brenier.solve.memory import must_stream
 
@@ -33,6 +41,7 @@ def fit_file(
     weights: Path | None = None,
     sigma: float | None = None,
     latent_seed: int = 0,
+    flips: bool = False,
     engine: str | None = None,
     device: str | None = None,
     max_memory: int | None = None,
@@ -47,11 +56,13 @@ def fit_file(
     """Fit a potential to a file of targets and write it, with a record beside it; returns the record.
 
     sigma, latent_seed : fit onto NoisedLatents(targets, sigma=sigma, seed=latent_seed) instead
+    flips : with the mirror image of every image behind it, as in FlippedSource
     Other arguments as in brenier.fit and brenier.data.load_array. Raises BrenierError; writes nothing then.
     """
     settings = {k: v for k, v in locals().items() if k not in ("progress", "say")}
     beside = require_outputs(out, (".safetensors",))
-    rows, note = read_or_stream(targets, max_memory, value_range=value_range, layout=layout, tensor=tensor)
+    reading = {"value_range": value_range, "layout": layout, "tensor": tensor}
+    rows, note = read_or_stream(targets, max_memory, flips=flips, **reading)
     say(f"{targets}: {describe(rows)}; {note}")
     masses = None if weights is None else read_numbers(weights)
     source = rows
@@ -80,17 +91,40 @@ def fit_file(
     return record
 
 
-def read_or_stream(path: Path, max_memory: int | None, **reading: Any) -> tuple[Tensor | LatentSource, str]:
+def read_or_stream(
+    path: Path, max_memory: int | None, *, flips: bool = False, **reading: Any
+) -> tuple[Tensor | LatentSource, str]:
     """The rows in memory, or a source where their fit would not fit there, and how the values were read."""
-    if reading["value_range"] != "uint8":
-        try:
-            source = open_source(path, **reading)
-        except BrenierError:  # load_array says what is wrong with it, or reads it whole
-            source = None
-        if source is not None and must_stream((source.shape[0], source.shape[1]), max_memory):
-            return source, f"streamed; {getattr(source, 'note', 'as the source gives them')}"
+    source = source_or_none(path, reading)
+    if flips:
+        source = FlippedSource(require_source(path, source))  # refuses what has no image shape
+    if source is not None and must_stream((source.shape[0], source.shape[1]), max_memory):
+        return source, f"streamed; {note_of(source)}"
+    if source is not None and flips:
+        return source.read(0, len(source)), note_of(source)
     loaded = load_array(path, **reading)
     return loaded.array, loaded.note
+
+
+def note_of(source: LatentSource) -> str:
+    """How the values are read."""
+    return getattr(source, "note", "as the source gives them")
+
+
+def require_source(path: Path, source: LatentSource | None) -> LatentSource:
+    if source is None:
+        raise InputError("flips", expected="a file of images", got=str(path), remedy="leave it out")
+    return source
+
+
+def source_or_none(path: Path, reading: dict[str, Any]) -> LatentSource | None:
+    """None where load_array has to say what is wrong with the file, or to read it whole."""
+    if reading["value_range"] == "uint8":
+        return None
+    try:
+        return open_source(path, **reading)
+    except BrenierError:
+        return None
 
 
 def fit_numbers(result: Any) -> dict[str, Any]:
@@ -103,6 +137,7 @@ def fit_numbers(result: Any) -> dict[str, Any]:
             "error_stderr": result.error_stderr,
             "samples": result.samples,
             "seconds": result.seconds,
+            "traffic": result.traffic,
             "summary": result.summary(),
             "history": [
                 {name: getattr(row, name) for name in ("samples", "error", "epsilon", "seconds")}

@@ -30,13 +30,16 @@ if TYPE_CHECKING:
 FORMAT = "brenier.fit.2"
 VECTORS = ("heights", "average", "curvature")
 SECONDS = 60.0  # between two checkpoints
+DIRECTIONS = "structured 1"  # of another kind, a fit would go on with other bits
 
 
 def identity(run: Run) -> dict[str, Any]:
     """What must agree between a checkpoint and the run that resumes it."""
     masses = fingerprint(torch.from_numpy(run.problem.masses)[:, None])
     targets = run.problem.targets
-    wide = {"widest subspace (max_memory)": targets.widest} if isinstance(targets, StreamedTargets) else {}
+    wide: dict[str, Any] = {}
+    if isinstance(targets, StreamedTargets):
+        wide = {"widest subspace (max_memory)": targets.widest, "directions of streamed fits": DIRECTIONS}
     return {
         **wide,
         "targets": run.problem.fingerprint()[:32],

@@ -80,7 +80,7 @@ def fit(  # type: ignore[misc]  # the overloads name only what they differ in
     device : where the potential's targets and heights go, None to leave them where the targets are
     max_memory : bytes the fit may use (beyond the targets, where those are given in memory); refused before
         the work starts if too little
-    checkpoint : a file for the state of the fit, written every minute, at Ctrl-C and at the end
+    checkpoint : a file for the state of the fit, written every minute, before checks, at Ctrl-C and at the end
     resume : continue from that file if it exists; the heights end with the bits of an unbroken fit
     progress : show a progress bar
     callback : called with each Record of the history
@@ -223,7 +223,7 @@ def moved(matrix: torch.Tensor, device: str | torch.device | None) -> torch.Tens
 
 def finished(run: solver.Run, status: Status, matrix: torch.Tensor) -> FitResult:
     """The result of a run, with a warning unless it converged."""
-    error, stderr = solver.final_error(run)
+    targets, (error, stderr) = run.problem.targets, solver.final_error(run)
     if status is not Status.CONVERGED:
         solver.warn_unconverged(status, error, stderr, run.settings.tol)
     return FitResult(
@@ -239,6 +239,7 @@ def finished(run: solver.Run, status: Status, matrix: torch.Tensor) -> FitResult
         checks=run.checks,
         sampling=str(run.plan),
         start=run.start.kind,
+        traffic=str(targets.traffic) if isinstance(targets, StreamedTargets) else "",
     )
 
 

@@ -7,11 +7,13 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
+from brenier.engine.project import BLOCK
 from brenier.errors import InputError
 from brenier.solve.batch import ENTRIES
+from brenier.solve.directions import STRUCTURED_FROM
 from brenier.solve.principal import COUNTS, SAMPLE, SAMPLE_VALUES
 from brenier.solve.sampling import SUBSPACE_SIZES
-from brenier.solve.streamed import TILE_VALUES
+from brenier.solve.streamed import MOST_DENSE, TILE_VALUES
 from brenier.solve.subspace_check import MOST
 
 HEIGHT_VECTORS = 24  # float64 vectors of length n alive at once: state, window, counts, start
@@ -68,7 +70,7 @@ def require_bytes(max_memory: object) -> None:
 
 
 RESIDENT_SHARE = 0.5  # of the machine's memory: a source whose fit needs more is streamed
-COLUMN_STEP, MOST_COLUMNS = 32, 512  # directions that one pass serves
+COLUMN_STEP, MOST_COLUMNS = 32, 8192  # directions that one pass serves: those of a whole fit, most often
 TILES = 6  # of float32 at once: two, what a source makes them of, and their checks
 
 
@@ -100,8 +102,12 @@ def stream_plan(targets: int, dimension: int, columns: int) -> StreamPlan:
     subspace, apart = min(max(SUBSPACE_SIZES), columns), min(max(COUNTS), columns)
     tiles = 4 * TILES * max(TILE_VALUES, dimension)
     vectors = (8 * HEIGHT_VECTORS + 8 * MOST) * targets
-    coordinates = 4 * targets * (2 * columns + 4 * (subspace + apart))
-    drawing = dimension * (8 * columns + 8 * apart)  # directions and their panels
+    checked = min(columns, MOST_DENSE)
+    dense = columns if dimension < STRUCTURED_FROM else checked
+    coordinates = 4 * targets * (columns + checked + 4 * (subspace + apart))
+    drawing = dimension * (
+        4 * (dense + 2 * BLOCK) + 8 * apart
+    )  # packed, a block as rows, the axes and theirs
     sample = 8 * min(SAMPLE * dimension, max(SAMPLE_VALUES, 64 * dimension)) + 32 * apart * dimension
     return StreamPlan(columns, tiles, vectors, coordinates, max(drawing, sample))
 

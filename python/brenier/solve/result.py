@@ -46,6 +46,7 @@ class FitResult:
     history       one Record per step
     checks        independent checks, each on samples used for nothing else
     sampling      how the noise was drawn: full dimension or subspaces
+    traffic       passes over streamed targets, their rates, and what bounded them; empty for targets in memory
     """
 
     potential: Potential
@@ -60,6 +61,7 @@ class FitResult:
     checks: list[Check] = field(repr=False)
     sampling: str = "full dimension"
     start: str = "extreme value"
+    traffic: str = ""
 
     @property
     def converged(self) -> bool:
@@ -81,4 +83,4 @@ class FitResult:
             f"{self.check_samples:,} samples in {len(self.checks)} checks",
             f"{self.seconds:.1f} s, start: {self.start}, noise: {self.sampling}",
         ]
-        return "\n".join(lines)
+        return "\n".join([*lines, *filter(None, [self.traffic])])

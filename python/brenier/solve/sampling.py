@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import copy
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -19,13 +19,15 @@ from torch import Tensor
 from brenier.data.noise import Stream, normal, unit_vectors
 from brenier.engine import PreparedTargets, prepare
 from brenier.engine.project import project
+from brenier.solve.directions import STRUCTURED_FROM, Dense, Directions, Structured
 from brenier.solve.principal import Principal
-from brenier.solve.streamed import Targets, onto
+from brenier.solve.streamed import MOST_DENSE, StreamedTargets, Targets, onto
 
 SUBSPACE_SIZES = (32, 64, 128, 256)
 SOFT = 2.5
 OVERHEAD = 400_000  # multiply-adds that the lists and soft counts of one draw cost
 CIRCLE_GAIN = 3.5  # independent samples that a draw on a great circle is worth, for soft counts: 3.4 to 3.7
+STRUCTURED_SAVING = 128  # a pass costs about 60 multiply-adds a value and serves about 8,000 directions
 LEAST_SAVING = 2.0  # the model is good to a factor of about 1.5; below 2 the full dimension is kept
 
 
@@ -37,6 +39,7 @@ class SamplingPlan:
     principal: int
     cost: float
     inflation: float = 1.0  # samples worth one independent sample
+    structured: bool = False  # the directions of the steps (solve/directions.py)
 
     @property
     def full(self) -> bool:
@@ -46,7 +49,8 @@ class SamplingPlan:
         if self.full:
             return "full dimension"
         apart = f" + {self.principal} principal directions" if self.principal else ""
-        return f"subspace of {self.subspace}{apart}"
+        kind = ", structured" if self.structured else ""
+        return f"subspace of {self.subspace}{kind}{apart}"
 
 
 def correlation(targets: int) -> float:
@@ -80,19 +84,22 @@ def choose_sampling(
     K draws are a batch, worth γK independent samples (CIRCLE_GAIN), m(d + r)/K is the projection that they share,
     o = OVERHEAD/n the cost of a draw's lists.
     The subspace must win by LEAST_SAVING. Where ``widest`` is given (streamed targets) the full dimension is
-    out of the question and m and r are at most that.
+    out of the question, m and r are at most that, and directions of large d are structured: one then costs
+    d/STRUCTURED_SAVING, its share of a pass that serves thousands.
     """
     overhead = OVERHEAD / targets
     streamed = widest is not None
+    structured = streamed and dimension >= STRUCTURED_FROM
+    direction = dimension / STRUCTURED_SAVING if structured else dimension
     best = SamplingPlan(0, 0, math.inf if streamed else dimension + overhead)
     for r, residual in residuals.items():
         for m in SUBSPACE_SIZES:
             if widest is not None and max(m, r) > widest:
                 continue
             worth = inflation(targets, m, CIRCLE_GAIN * batch, residual)
-            cost = (m * (dimension + r) / batch + m + r + overhead) * worth
+            cost = (m * (direction + r) / batch + m + r + overhead) * worth
             if (streamed or cost * LEAST_SAVING <= dimension + overhead) and cost < best.cost:
-                best = SamplingPlan(m, r, cost, worth)
+                best = SamplingPlan(m, r, cost, worth, structured)
     return best
 
 
@@ -125,9 +132,8 @@ class FullSampler:
 
 @dataclass(frozen=True)
 class Streams:
-    """The random streams of a sampler."""
+    """The random streams of a sampler's draws."""
 
-    subspace: Stream = Stream.SUBSPACE
     direction: Stream = Stream.DIRECTION
     apart: Stream = Stream.FIT
 
@@ -148,6 +154,8 @@ class SubspaceSampler:
         ahead: int = 1,
     ) -> None:
         self.ahead, self.streams = ahead, Streams()
+        kind = Structured if plan.structured else Dense
+        self.directions: Directions = kind(seed, targets.shape[1])
         self.shared: tuple[int, Tensor] | None = None  # the first step of the pass, and all its coordinates
         self.targets, self.plan, self.seed, self.engine = targets, plan, seed, engine
         self.axes = None if principal is None or plan.principal == 0 else principal.axes[: plan.principal]
@@ -164,24 +172,36 @@ class SubspaceSampler:
             coordinates = torch.cat([self.apart, coordinates], dim=1)
         self.prepared = prepare(coordinates, engine=self.engine)
 
+    @property
+    def widest(self) -> int:
+        """The largest subspace that these targets may be seen in."""
+        return self.targets.widest if isinstance(self.targets, StreamedTargets) else max(SUBSPACE_SIZES)
+
     def coordinates(self, first: int, count: int) -> Tensor:
         """⟨a, (I − VVᵀ) y_i⟩ = ⟨a, y_i⟩ − ⟨Va, Vy_i⟩ for directions a number first to first + count − 1."""
-        directions = normal(self.seed, first, count, self.targets.shape[1], stream=self.streams.subspace)
-        along = onto(self.targets, directions)
-        if self.axes is None or self.apart is None:
-            return along
-        return along.sub_(project(self.apart, project(directions, self.axes)))
+        projector = self.directions.projector(first, count)
+        mixed = None if self.axes is None else projector.onto(self.axes).T.contiguous()
 
-    def for_checks(self) -> SubspaceSampler:
-        """The same subspaces in kind, drawn from streams that no step uses."""
+        def coordinates_of(lo: int, hi: int, rows: Tensor) -> Tensor:
+            along = projector.onto(rows)
+            if self.apart is None or mixed is None:
+                return along
+            return along.sub_(project(self.apart[lo:hi], mixed))
+
+        if isinstance(self.targets, StreamedTargets):
+            return self.targets.map(coordinates_of, count, projector.operations)
+        return coordinates_of(0, len(self.targets), self.targets)
+
+    def for_checks(self, subspace: int) -> SubspaceSampler:
+        """Exactly normal subspaces of that dimension, drawn from streams that no step uses."""
         other = copy.copy(self)
-        other.streams = Streams(Stream.CHECK_SUBSPACE, Stream.CHECK_DIRECTION, Stream.CHECK)
+        other.plan = replace(self.plan, subspace=subspace, structured=False)
+        other.streams = Streams(Stream.CHECK_DIRECTION, Stream.CHECK)
+        other.directions = Dense(self.seed, self.targets.shape[1], Stream.CHECK_SUBSPACE)
+        if isinstance(self.targets, StreamedTargets):
+            other.ahead = max(1, min(self.targets.columns, MOST_DENSE) // subspace)
         other.shared = None
         return other
-
-    def release(self) -> None:
-        """Give back the memory of the last pass; the next step makes a new one."""
-        self.shared = None
 
     def draw(self, first: int, rows: int) -> Draw:
         noise = unit_vectors(self.seed, first, rows, self.plan.subspace, stream=self.streams.direction)

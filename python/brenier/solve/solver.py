@@ -103,21 +103,27 @@ def warm_up(run: Run) -> None:
     if run.plan.full:
         run.sampler = FullSampler(resident(targets), seed, engine)
     else:
-        ahead = targets.columns // run.plan.subspace if isinstance(targets, StreamedTargets) else 1
+        ahead = steps_ahead(targets, run.plan, settings.tol) if isinstance(targets, StreamedTargets) else 1
         run.sampler = SubspaceSampler(targets, run.plan, principal, seed, engine, ahead)
     if run.state.step == 0:
         run.start = choose_start(problem, settings.seed, settings.engine)
         run.state = first_state(problem, run.start)
     if not run.checks:
-        run.next_check = first_check(problem, run.plan, settings.tol)
+        run.next_check = first_check(problem.size, run.plan, settings.tol)
 
 
-def first_check(problem: Problem, plan: SamplingPlan, tol: float) -> int:
+def steps_ahead(targets: StreamedTargets, plan: SamplingPlan, tol: float) -> int:
+    """Steps whose subspaces one pass serves: as many as fit, but no more than a fit can be thought to take."""
+    likely = LATEST * first_check(len(targets), plan, tol) / batch_size(len(targets))
+    return max(1, min(targets.columns // plan.subspace, math.ceil(likely)))
+
+
+def first_check(targets: int, plan: SamplingPlan, tol: float) -> int:
     """Samples after which a good fit has χ² = AIM·tol; correlated samples count for less."""
-    if problem.size == 1:
+    if targets == 1:
         return 0
     inflation = 1.0 if plan.full else plan.inflation
-    return math.ceil(FLOOR_REACHED * inflation * problem.size / (AIM * tol))
+    return math.ceil(FLOOR_REACHED * inflation * targets / (AIM * tol))
 
 
 def following_check(check: Check, tol: float) -> int:
@@ -175,8 +181,10 @@ def solve(run: Run) -> Status:
 def loop(run: Run, bar: tqdm) -> Status:
     run.next_checkpoint = time.perf_counter() + checkpoint.SECONDS
     while True:
-        if run.state.samples >= run.next_check and converged(current_check(run, bar), run.settings.tol):
-            return Status.CONVERGED
+        if run.state.samples >= run.next_check:
+            save_checkpoint(run)  # a check may take minutes
+            if converged(current_check(run, bar), run.settings.tol):
+                return Status.CONVERGED
         if run.state.samples + next_batch(run) > run.settings.max_samples:
             proved = converged(current_check(run, bar), run.settings.tol)
             return Status.CONVERGED if proved else Status.BUDGET
@@ -226,10 +234,8 @@ def fresh_check(run: Run, first: int) -> Check:
     """A check from its sample number ``first`` on: full dimension, or subspaces where targets are streamed."""
     tol, masses, state = run.settings.tol, run.problem.masses, run.state
     if isinstance(run.problem.targets, StreamedTargets) and isinstance(run.sampler, SubspaceSampler):
-        run.sampler.release()
-        sampler = run.sampler.for_checks()
         return subspace_check(
-            sampler,
+            run.sampler,
             state.average,
             masses,
             tol=tol,

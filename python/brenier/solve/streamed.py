@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from brenier.data.latents import read_rows
+from brenier.data.latents import read_centred, read_rows
 from brenier.data.sources import LatentSource
 from brenier.engine.project import prepare_directions, project
-from brenier.errors import InputError
 
 WIDEST = 256  # a subspace needs no more; with less memory than that takes, the choice of subspaces changes
+MOST_DENSE = 512  # dense directions that one pass serves
 TILE_VALUES = 1 << 24  # of float32, twice: one tile is read while the other is worked on
+
+Projection = Callable[[int, int, Tensor], Tensor]  # of rows lo to hi − 1, given in the third place
 
 
 @dataclass
@@ -36,7 +38,7 @@ class Traffic:
         read = 4e-9 * self.values / max(self.reading, 1e-9)
         compute = 1e-9 * self.operations / max(self.working, 1e-9)
         bound = "reading-bound" if self.waiting > self.working else "compute-bound"
-        return f"read {read:.2g} GB/s, compute {compute:.3g} GFLOP/s, {bound}"
+        return f"{self.passes} passes, read {read:.2g} GB/s, compute {compute:.3g} GFLOP/s, {bound}"
 
 
 class StreamedTargets:
@@ -80,27 +82,22 @@ class StreamedTargets:
                 self.traffic.working += time.perf_counter() - began
         self.traffic.passes += 1
 
+    def map(self, function: Projection, width: int, operations: float) -> Tensor:
+        """function(lo, hi, tile) of all tiles in one pass, (n, width) float32; operations a value, for the traffic."""
+        out = torch.empty(len(self), width)
+        for lo, hi, tile in self.tiles():
+            out[lo:hi] = function(lo, hi, tile)
+            self.traffic.operations += operations * tile.numel()
+        return out
+
     def project(self, directions: Tensor) -> Tensor:
         """Y Zᵀ in one pass, (n, m) float32: the bits that engine.project has for the whole matrix."""
         panels = prepare_directions(directions)
-        out = torch.empty(len(self), len(directions))
-        for lo, hi, tile in self.tiles():
-            out[lo:hi] = project(tile, panels)
-            self.traffic.operations += 2.0 * tile.numel() * len(directions)
-        return out
+        return self.map(lambda _lo, _hi, tile: project(tile, panels), len(directions), 2.0 * len(directions))
 
     def _fetch(self, lo: int, hi: int, buffer: Tensor) -> Tensor:
         began = time.perf_counter()
-        tile = self.source.read(lo, hi, buffer[: hi - lo])
-        if tile.shape != (hi - lo, self.shape[1]) or tile.dtype != torch.float32:
-            raise InputError(
-                "targets",
-                expected=f"float32 {(hi - lo, self.shape[1])} from read({lo}, {hi})",
-                got=f"{tile.dtype} {tuple(tile.shape)}",
-            )
-        if tile.data_ptr() != buffer.data_ptr():
-            tile = buffer[: hi - lo].copy_(tile)  # a source may keep the rows it returns
-        tile.sub_(self.centre)
+        tile = read_centred(self.source, lo, hi, self.centre, buffer[: hi - lo])
         self.traffic.reading += time.perf_counter() - began
         self.traffic.values += tile.numel()
         return tile

@@ -12,13 +12,14 @@ side for pairs), and never below that of as many independent samples.
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 
 import numpy as np
 import torch
 
 from brenier.engine import assign
 from brenier.solve.check import Check, chi_square_stderr, full_check_samples, hopeless
-from brenier.solve.sampling import SubspaceSampler, correlation
+from brenier.solve.sampling import SUBSPACE_SIZES, SubspaceSampler, correlation
 
 FEWEST, MOST = 16, 64  # subspaces
 FIRST_ROUND = 8  # subspaces that may refute, never prove
@@ -47,12 +48,26 @@ def chi_square_across(counts: np.ndarray, masses: np.ndarray) -> tuple[float, fl
     return float(error), max(jackknife, chi_square_stderr(max(error, 0.0), samples, len(masses)))
 
 
-def check_size(targets: int, tol: float, subspace: int, residual: float) -> tuple[int, int]:
-    """(subspaces, samples in each) of a full check."""
+@dataclass(frozen=True)
+class CheckPlan:
+    """Fresh subspaces, their dimension, and the samples in each."""
+
+    groups: int
+    subspace: int
+    samples: int
+
+
+def plan_check(targets: int, tol: float, residual: float, widest: int) -> CheckPlan:
+    """The plan of a full check that projects on the fewest directions, of two with as many the one of fewer groups."""
     samples = RESERVE * full_check_samples(targets, tol)
-    excess = residual**1.4 * correlation(targets) * samples / (targets * subspace)
-    groups = min(max(FEWEST, math.ceil(excess / MOST_INFLATION)), MOST)
-    return groups, math.ceil(samples / groups)
+    plans = []
+    for m in SUBSPACE_SIZES:
+        if m <= widest:
+            excess = residual**1.4 * correlation(targets) * samples / (targets * m)
+            groups = min(max(FEWEST, math.ceil(excess / MOST_INFLATION)), MOST)
+            plans.append((groups * m, groups, m))
+    _, groups, subspace = min(plans)
+    return CheckPlan(groups, subspace, math.ceil(samples / groups))
 
 
 def subspace_check(
@@ -65,17 +80,19 @@ def subspace_check(
     first: int,
     at_samples: int = 0,
 ) -> Check:
-    """χ² of the potential on subspaces that nothing else uses, in doubling rounds until decided.
+    """χ² of the potential on exactly normal subspaces that nothing else uses, in doubling rounds until decided.
 
-    ``sampler`` draws from the check's own streams; ``first`` is the number of the first check sample. As in
+    ``sampler`` is that of the steps; ``first`` is the number of the first check sample. As in
     independent_check, early rounds may only refute.
     """
-    total, rows = check_size(len(masses), tol, sampler.plan.subspace, residual)
+    plan = plan_check(len(masses), tol, residual, sampler.widest)
+    sampler, total, rows = sampler.for_checks(plan.subspace), plan.groups, plan.samples
+    start = -(-first // (rows * total)) * total  # where a pass for a whole check begins
     counts: list[np.ndarray] = []
     goal = min(FIRST_ROUND, total)
     while True:
         while len(counts) < goal:
-            counts.append(wins_of(sampler, heights, first // rows + len(counts), rows))
+            counts.append(wins_of(sampler, heights, start + len(counts), rows))
         check = Check(rows * goal, *chi_square_across(np.stack(counts), masses), at_samples)
         if goal >= total or hopeless(check, tol):
             return check

@@ -1,0 +1,187 @@
+"""Time against size: brenier.fit at 50,000 × 3,072 beside POT and OTT-JAX, and its growth up to 300,000 × 512.
+
+    python benchmarks/fit_scale.py --save [--parts images,growth] [--scale 0.1] [--peer-seconds 90]
+
+images: a whole call of brenier.fit (its own checks included) to χ² ≤ 0.05 and ≤ 0.02. Each peer runs for about
+--peer-seconds with the settings tuned for the mixture of benchmarks/fit_peers.py; what it then has is judged by
+the same exact count of fresh samples. Where that is above the level, its time is EXTRAPOLATED: samples per target
+at that level from its best curve measured in benchmarks/results/fit_peers.json, divided by the rate measured here.
+growth: brenier.fit to χ² ≤ 0.1 from 30,000 × 512 to 300,000 × 512, and the exponent in n between neighbours.
+--scale s multiplies every n. --save writes benchmarks/results/fit_scale.json and its part of docs/scaling.md.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import brenier
+import torch
+from brenier.data import Stream, normal
+from brenier.report.record import new_record, write_record
+from marked_pages import replace_part
+from peers import tune
+from peers.judge import Judge
+from peers.problems import Case
+from peers.tuned import TUNED
+from tabulate import tabulate
+
+ROOT = Path(__file__).resolve().parents[1]
+RESULTS = ROOT / "benchmarks" / "results" / "fit_scale.json"
+CURVES = ROOT / "benchmarks" / "results" / "fit_peers.json"
+PAGE = ROOT / "docs" / "scaling.md"
+IMAGES, LEVELS = (50_000, 3072), (0.05, 0.02)
+GROWTH, GROWTH_DIMENSION, GROWTH_LEVEL = (30_000, 300_000), 512, 0.1
+PEERS = ("POT", "OTT-JAX")
+GRAIN = 0.3  # of white noise on every value
+SEED, ROTATION = 0x73697A65, 1 << 40
+FIRST_SHARE = 0.1  # of the time: a first run of a peer tells how many samples fill it
+
+
+def image_like(n: int, d: int) -> torch.Tensor:
+    """Smooth content with variances like 1/k in a random basis, ‖y‖² = d on average, plus white noise."""
+    deviations = torch.arange(1, d + 1).float() ** -0.5
+    basis = torch.linalg.qr(normal(SEED, ROTATION, d, d, stream=Stream.SAMPLE)).Q
+    content = (normal(SEED, 0, n, d, stream=Stream.SAMPLE) * deviations) @ basis
+    content *= math.sqrt(d) / float(deviations.norm())
+    return content.add_(normal(SEED, n, n, d, stream=Stream.SAMPLE), alpha=GRAIN)
+
+
+def our_row(targets: torch.Tensor, level: float) -> dict[str, Any]:
+    """A whole call of fit."""
+    result = brenier.fit(targets, tol=level, progress=False)
+    n, d = targets.shape
+    row = {"solver": "brenier.fit", "n": n, "d": d, "χ² ≤": level, "seconds": result.seconds}
+    row |= {"χ²": result.error, "standard error": result.error_stderr, "converged": result.converged}
+    row |= {"samples/n": result.samples / n, "check samples/n": result.check_samples / n}
+    return shown(row | {"of which steps": result.history[-1].seconds, "sampling": result.sampling})
+
+
+def shown(row: dict[str, Any]) -> dict[str, Any]:
+    print({k: round(v, 4) if isinstance(v, float) else v for k, v in row.items()}, flush=True)
+    return row
+
+
+def peer_run(solver: str, case: Case, seconds: float) -> dict[str, Any]:
+    """About so many seconds of a peer, and what it had at their end."""
+    settings = TUNED[solver, "mixture", 0.05].settings
+    first = tune.solve(solver, case, settings, 4 * settings.batch)
+    rate = first.samples / first.seconds
+    if first.seconds < FIRST_SHARE * seconds:
+        first = tune.solve(solver, case, settings, round(FIRST_SHARE * seconds * rate))
+        rate = first.samples / first.seconds
+    verdict = Judge(case)(tune.solve(solver, case, settings, round(seconds * rate)))
+    row = {"solver": solver, "samples/s": verdict.samples / verdict.seconds, "seconds": verdict.seconds}
+    row |= {"samples/n": verdict.samples / case.size, "χ²": verdict.error, "standard error": verdict.stderr}
+    return shown(row | {"settings": str(settings)})
+
+
+def best_samples(solver: str, level: float) -> tuple[float, str]:
+    """Fewest samples per target that the peer was measured to need for the level or a looser one, and where."""
+    rows = json.loads(CURVES.read_text())["rows"]
+    known = [row for row in rows if row["solver"] == f"{solver} tuned"]
+    fitting = [row for row in known if row["level"] == level] or [
+        row for row in known if row["level"] > level
+    ]
+    best = min(fitting, key=lambda row: row["samples/n"])
+    return best["samples/n"], f"{best['problem']} to {best['level']:g}"
+
+
+def extrapolated(run: dict[str, Any], ours: dict[str, Any]) -> dict[str, Any]:
+    """The peer's time to the level of our row."""
+    level, n = ours["χ² ≤"], ours["n"]
+    if run["χ²"] <= level:
+        samples, source = run["samples/n"], "measured"
+    else:
+        samples, where = best_samples(run["solver"], level)
+        source = f"extrapolated: {where} took it {samples:.0f} n samples"
+    seconds = samples * n / run["samples/s"]
+    row = {"solver": run["solver"], "n": n, "d": ours["d"], "χ² ≤": level, "seconds": seconds}
+    row |= {"samples/n": samples, "time / brenier.fit": seconds / ours["seconds"]}
+    return shown(row | {"time / its steps": seconds / ours["of which steps"], "source": source})
+
+
+def images_part(scale: float, seconds: float) -> dict[str, Any]:
+    n, d = round(scale * IMAGES[0]), IMAGES[1]
+    targets = image_like(n, d)
+    ours = [our_row(targets, level) for level in LEVELS]
+    case = Case("images", targets.numpy(), LEVELS, judged=1)
+    runs = [peer_run(solver, case, seconds) for solver in PEERS]
+    peers = [extrapolated(run, row) for run in runs for row in ours]
+    return {"brenier": ours, "peer runs": runs, "peers": peers}
+
+
+def growth_part(scale: float) -> dict[str, Any]:
+    rows: list[dict[str, Any]] = []
+    for size in GROWTH:
+        began = time.perf_counter()
+        targets = image_like(round(scale * size), GROWTH_DIMENSION)
+        print(f"targets made in {time.perf_counter() - began:.0f} s", flush=True)
+        rows.append(our_row(targets, GROWTH_LEVEL))
+        if len(rows) > 1:
+            for name in ("seconds", "of which steps"):
+                ratio = rows[-1][name] / rows[-2][name]
+                rows[-1][f"exponent of {name}"] = math.log(ratio) / math.log(rows[-1]["n"] / rows[-2]["n"])
+    return {"brenier": rows}
+
+
+COLUMNS = ("solver", "n", "d", "χ² ≤", "seconds", "of which steps", "χ²", "samples/n", "check samples/n")
+
+
+def page(record: dict[str, Any]) -> str:
+    """The measured part of docs/scaling.md."""
+    machine, parts = record["machine"], record["parts"]
+    text = f"`{record['settings']['command']}`, {record['date'][:10]}, "
+    text += f"{machine['processor']}, {machine['cores']} cores.\n"
+    for name, columns in (
+        ("images", (*COLUMNS, "time / brenier.fit", "time / its steps", "source")),
+        ("growth", (*COLUMNS, "exponent of seconds", "exponent of of which steps")),
+    ):
+        rows = [row for key in ("brenier", "peers") for row in parts.get(name, {}).get(key, [])]
+        if rows:
+            cells = [[cell(row.get(column)) for column in columns] for row in rows]
+            text += "\n" + tabulate(cells, columns, tablefmt="github", disable_numparse=True) + "\n"
+    for run in parts.get("images", {}).get("peer runs", []):
+        text += f"\n{run['solver']} ran {run['seconds']:.0f} s here: {run['samples/s']:,.0f} samples/s, "
+        text += f"{run['samples/n']:.2f} n samples, χ² = {run['χ²']:.3g} ± {run['standard error']:.2g}; "
+        text += f"`{run['settings']}`.\n"
+    return text.strip()
+
+
+def cell(value: Any) -> str:
+    if value is None:
+        return ""
+    if isinstance(value, str):
+        return value
+    return f"{value:.3g}" if abs(value) < 1000 else f"{value:,.0f}"
+
+
+def main() -> None:
+    raw = argparse.RawDescriptionHelpFormatter
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=raw)
+    parser.add_argument("--parts", default="images,growth")
+    parser.add_argument("--scale", type=float, default=1.0)
+    parser.add_argument("--peer-seconds", type=float, default=90.0)
+    parser.add_argument("--save", action="store_true", help="parts not asked for keep their saved figures")
+    given = parser.parse_args()
+    line = " ".join(["python benchmarks/fit_scale.py", *sys.argv[1:]])
+    record = new_record("fit_scale", {"command": line, "scale": given.scale})
+    record["parts"] = json.loads(RESULTS.read_text())["parts"] if RESULTS.exists() else {}
+    asked = given.parts.split(",")
+    if "images" in asked:
+        record["parts"]["images"] = images_part(given.scale, given.peer_seconds)
+    if "growth" in asked:
+        record["parts"]["growth"] = growth_part(given.scale)
+    print(page(record))
+    if given.save:
+        write_record(RESULTS, record)
+        replace_part(PAGE, "fit_scale", page(record))
+
+
+if __name__ == "__main__":
+    main()
