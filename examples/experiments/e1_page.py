@@ -82,6 +82,8 @@ weights and budget for every coupling. "Classes" networks are told the class. Sc
 number of evaluations for each seed, against training images on other noise. {SAMPLES} samples a figure; as many
 training images score {lab.shown(record["floor"])}.
 
+Does the paper's gain at few evaluations appear? Seed by seed, at equal evaluations:
+
 {verdict(record)}
 
 ![Quality against evaluations](experiments/e1_quality_{name}.png)
