@@ -19,9 +19,9 @@ from brenier.diffusion.precond import EDMPrecond
 from brenier.diffusion.train_checkpoint import Checkpoint
 from brenier.diffusion.training import Precision, Settings, Training
 from brenier.engine.checks import as_tensor, require_finite
+from brenier.engine.ranks import this_rank
 from brenier.errors import InputError
 from brenier.pair import PairedPool
-from brenier.pair.ranks import this_rank
 from brenier.transport.coupling import Assigner, PairSource
 from brenier.types import Array
 
