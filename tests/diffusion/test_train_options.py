@@ -7,7 +7,7 @@ from brenier.diffusion.feed import Feed, as_vectors
 from brenier.diffusion.training import Settings, levels
 from brenier.errors import InputError
 from brenier.pair import PairedPool
-from brenier.pair.ranks import Ranks
+from brenier.engine.ranks import Ranks
 from brenier.transport import IndependentCoupling, PooledCoupling
 
 IMAGES = torch.randn(40, 6, generator=torch.Generator().manual_seed(0))

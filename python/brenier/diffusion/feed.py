@@ -9,7 +9,7 @@ from torch import Tensor
 
 from brenier.errors import InputError
 from brenier.pair import PairedPool
-from brenier.pair.ranks import Ranks
+from brenier.engine.ranks import Ranks
 from brenier.transport.coupling import Assigner, Coupling, IndependentCoupling, PairSource, PooledCoupling
 
 CouplingName = Literal["independent", "aot", "semidiscrete", "c2ot"]

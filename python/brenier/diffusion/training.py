@@ -18,7 +18,7 @@ from brenier.diffusion.feed import MicroBatch
 from brenier.diffusion.loss import edm_loss
 from brenier.diffusion.precond import EDMPrecond
 from brenier.errors import BrenierError, InputError
-from brenier.pair.ranks import Ranks
+from brenier.engine.ranks import Ranks
 
 Precision = Literal["fp32", "bf16"]
 GRADIENT_NORM = 1.0
