@@ -20,6 +20,7 @@ import torch
 from brenier.engine.circles import circle_counts, circle_points, circle_wins
 from brenier.engine.ranks import Ranks
 from brenier.solve.batch import GAP_CIRCLES, circle_chunks, mean_gap
+from brenier.solve.crowded import CROWDED_STEPS
 from brenier.solve.fixed_order import dot
 from brenier.solve.problem import Problem
 from brenier.solve.sampling import CIRCLE_GAIN, FullSampler, SubspaceSampler
@@ -33,7 +34,6 @@ STEP, STEP_DECAY = 0.7, 4.0
 AVERAGE_FROM = 1.5  # independent samples per target
 AVERAGE_POWER = 0.5
 LONGEST_MEMORY = 20.0  # independent samples per target that the curvature remembers
-GAP_STEPS = 17  # the first steps measure how close runners-up are (solver.CROWDED_STEPS)
 CURVATURE_FLOOR = 0.3
 MONITOR_EVERY = 4  # steps between two looks at the average
 
@@ -127,7 +127,7 @@ def collect(
             total += one.numpy()
         if judging:
             found.tally = found.tally.plus(*circle_wins(circles, average), circles.circles)
-        if first == 0 and state.step < GAP_STEPS:
+        if first == 0 and state.step < CROWDED_STEPS.stop:
             found.gap = mean_gap(
                 circle_points(circles.head(GAP_CIRCLES), heights), MARGIN * epsilon, state.gap
             )
@@ -142,7 +142,7 @@ def pooled(found: Found, ranks: Ranks, step: int) -> Found:
     own = [*found.sums, tally.wins, tally.squares, np.array([tally.groups, tally.draws])]
     total = ranks.total(torch.from_numpy(np.concatenate(own))).numpy()
     *vectors, (groups, draws) = np.split(total, np.cumsum([len(part) for part in own[:-1]]))
-    gap = ranks.first(found.gap) if step < GAP_STEPS else found.gap
+    gap = ranks.first(found.gap) if step < CROWDED_STEPS.stop else found.gap
     return Found(vectors[:3], Tally(vectors[3], vectors[4], int(groups), int(draws)), gap)
 
 
