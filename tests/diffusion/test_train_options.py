@@ -5,9 +5,9 @@ import torch
 from brenier.diffusion import MLP, SmallUNet, TrainResult, train_edm
 from brenier.diffusion.feed import Feed, as_vectors
 from brenier.diffusion.training import Settings, levels
+from brenier.engine.ranks import Ranks
 from brenier.errors import InputError
 from brenier.pair import PairedPool
-from brenier.engine.ranks import Ranks
 from brenier.transport import IndependentCoupling, PooledCoupling
 
 IMAGES = torch.randn(40, 6, generator=torch.Generator().manual_seed(0))

@@ -7,9 +7,9 @@ from typing import Literal, NamedTuple
 import torch
 from torch import Tensor
 
+from brenier.engine.ranks import Ranks
 from brenier.errors import InputError
 from brenier.pair import PairedPool
-from brenier.engine.ranks import Ranks
 from brenier.transport.coupling import Assigner, Coupling, IndependentCoupling, PairSource, PooledCoupling
 
 CouplingName = Literal["independent", "aot", "semidiscrete", "c2ot"]

@@ -17,8 +17,8 @@ from brenier.data import noise
 from brenier.diffusion.feed import MicroBatch
 from brenier.diffusion.loss import edm_loss
 from brenier.diffusion.precond import EDMPrecond
-from brenier.errors import BrenierError, InputError
 from brenier.engine.ranks import Ranks
+from brenier.errors import BrenierError, InputError
 
 Precision = Literal["fp32", "bf16"]
 GRADIENT_NORM = 1.0

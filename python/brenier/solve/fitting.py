@@ -29,7 +29,7 @@ from brenier.solve.labelled import LabelledFitResult, fit_classes
 from brenier.solve.memory import must_stream, require_memory, require_stream_memory
 from brenier.solve.potential import Potential
 from brenier.solve.problem import ACCEPTED, Problem, build_problem
-from brenier.solve.result import FitResult, Record, Status
+from brenier.solve.result import FitResult, Record, Status, warn_unconverged
 from brenier.solve.streamed import StreamedTargets
 from brenier.solve.streamed_potential import StreamedPotential
 from brenier.types import Array
@@ -246,7 +246,7 @@ def finished(run: solver.Run, status: Status, potential: Potential) -> FitResult
     """The result of a run, with a warning unless it converged."""
     targets, (error, stderr) = run.problem.targets, solver.final_error(run)
     if status is not Status.CONVERGED:
-        solver.warn_unconverged(status, error, stderr, run.settings.tol)
+        warn_unconverged(status, error, stderr, run.settings.tol)
     return FitResult(
         potential=potential,
         status=status,

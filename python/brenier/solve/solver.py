@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import time
-import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,7 +13,7 @@ from tqdm import tqdm
 
 from brenier.engine import prepare
 from brenier.engine.ranks import Ranks
-from brenier.errors import NotConvergedWarning, RankLostError
+from brenier.errors import RankLostError
 from brenier.solve import checkpoint, conditional
 from brenier.solve.check import Check, converged, independent_check
 from brenier.solve.conditional import ConditionalSampler
@@ -295,12 +294,3 @@ def final_error(run: Run) -> tuple[float, float]:
     if run.checks and run.checks[-1].at_samples == run.state.samples:
         return run.checks[-1].error, run.checks[-1].error_stderr
     return run.state.monitor.error(run.problem.size)
-
-
-def warn_unconverged(status: Status, error: float, stderr: float, tol: float) -> None:
-    warnings.warn(
-        f"{status} Measured χ² = {error:.4g} ± {stderr:.2g}, tolerance {tol:g}. "
-        "Raise max_samples, or accept a larger tol.",
-        NotConvergedWarning,
-        stacklevel=4,  # the line that called fit
-    )
