@@ -22,7 +22,9 @@ import signal
 import subprocess
 import sys
 import time
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -165,6 +167,12 @@ def shorter(value: Any) -> str:
     )
 
 
+def generated_apart(path: Path, shape: tuple[int, ...]) -> None:
+    """In a process of its own: the pages that it maps would count for the peak of every process started after."""
+    with ProcessPoolExecutor(1, get_context("spawn")) as pool:
+        pool.submit(generate, path, shape).result()
+
+
 def arguments() -> argparse.Namespace:
     raw = argparse.RawDescriptionHelpFormatter
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=raw)
@@ -187,7 +195,7 @@ def main() -> None:
     if not data.exists():
         began = time.perf_counter()
         partial = data.with_suffix(".partial")
-        generate(partial, shape)
+        generated_apart(partial, shape)
         partial.rename(data)
         print(f"generated in {time.perf_counter() - began:.0f} s")
     print(

@@ -43,7 +43,9 @@ def test_importing_the_package_alone_does_not_even_load_torch() -> None:
 
 PUBLIC = {
     **dict.fromkeys(("Candidates", "Coupling", "FitResult", "PairedPool", "Pairing", "Potential"), "type"),
-    **dict.fromkeys(("assign", "candidates", "engines", "fit", "pair", "prepare"), "function"),
+    **dict.fromkeys(
+        ("assign", "candidates", "engines", "fit", "fit_hierarchical", "pair", "prepare"), "function"
+    ),
     "solve_assignment": "function",
     **dict.fromkeys(("data", "diffusion", "engine", "metrics", "report", "solve", "transport"), "module"),
 }

@@ -21,6 +21,7 @@ _HOME = {  # public name -> module that defines it
     "candidates": "brenier.engine",
     "engines": "brenier.engine",
     "fit": "brenier.solve",
+    "fit_hierarchical": "brenier.solve",
     "pair": "brenier.pair",
     "prepare": "brenier.engine",
     "solve_assignment": "brenier.pair",
@@ -38,6 +39,7 @@ __all__ = [
     "candidates",
     "engines",
     "fit",
+    "fit_hierarchical",
     "pair",
     "prepare",
     "solve_assignment",
@@ -46,7 +48,7 @@ __all__ = [
 if TYPE_CHECKING:
     from brenier.engine import assign, candidates, engines, prepare
     from brenier.pair import PairedPool, Pairing, pair, solve_assignment
-    from brenier.solve import FitResult, Potential, fit
+    from brenier.solve import FitResult, Potential, fit, fit_hierarchical
     from brenier.transport import Coupling
     from brenier.types import Candidates
 

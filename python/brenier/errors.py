@@ -32,6 +32,10 @@ class FileError(BrenierError, OSError):
     """A file or folder cannot be read, is damaged, or cannot be written."""
 
 
+class RankLostError(BrenierError, RuntimeError):
+    """Another process of a shared work has died, or does not answer."""
+
+
 class NotConvergedWarning(UserWarning):
     """A fit ended before its independent check met the tolerance."""
 

@@ -3,7 +3,7 @@
 import pytest
 import torch
 from brenier.diffusion import MLP, EDMPrecond, TrainResult, edm_sigmas, sample_heun, train_edm
-from brenier.diffusion.train import rate, update_average
+from brenier.diffusion.training import rate, update_average
 from brenier.errors import BrenierError, InputError
 from brenier.transport import IndependentCoupling
 from torch import Tensor, nn

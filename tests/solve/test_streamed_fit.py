@@ -119,6 +119,9 @@ def test_a_file_is_streamed_and_weights_are_met(tmp_path: Path) -> None:
     assert result.converged
     assert isinstance(result.potential, StreamedPotential)
     assert np.allclose(result.potential.masses.numpy(), weights / weights.sum())
+    result.potential.save(tmp_path / "p.safetensors")
+    loaded = StreamedPotential.load(tmp_path / "p.safetensors", open_source(tmp_path / "x.npy"))
+    assert torch.equal(loaded.heights, result.potential.heights)
 
 
 @pytest.mark.parametrize("rows", [1, 2, 8, 9])

@@ -109,6 +109,10 @@ def emit(as_json: bool, record: dict[str, Any], text: str) -> None:
     click.echo(json.dumps(record, indent=2, allow_nan=False) if as_json else text)
 
 
+def silent(message: str) -> None:
+    """What ranks after the first have to say: the first says it."""
+
+
 def note(message: str) -> None:
     """A remark on stderr, where it does not disturb the result."""
     click.echo(message, err=True)

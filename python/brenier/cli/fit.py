@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from brenier.cli.common import FILE, command, emit, note, reading
+from brenier.cli.common import FILE, command, emit, note, reading, silent
 from brenier.cli.signals import ending_at_signals
 from brenier.cli.sizes import Size
 
@@ -21,6 +21,7 @@ NOT_CONVERGED = 3
     brenier fit faces.zip --flips --sigma 0.5 --out potential.safetensors
     brenier fit huge.npy --sigma 0.5 --max-memory 6GiB --checkpoint fit.checkpoint --resume --out p.safetensors
     brenier fit latents.safetensors --weights masses.npy --json --out potential.safetensors
+    torchrun --nproc-per-node 2 -m brenier fit latents.npy --out potential.safetensors
 """)
 @click.argument("targets", type=FILE)
 @click.option("--out", type=FILE, required=True, help="Potential file to write (.safetensors).")
@@ -52,19 +53,25 @@ def fit(targets: Path, out: Path, as_json: bool, quiet: bool, **options: Any) ->
 
     TARGETS is .npy, .safetensors, a folder of images or a .zip of them. A file larger than memory is read in
     tiles, and its potential is written without the targets (docs/scaling.md). A record of the run is written beside
-    the potential (same name, .json). Exit code 3: written, but not converged; 130 or 143: ended by Ctrl-C or SIGTERM,
-    the potential so far and the checkpoint written.
+    the potential (same name, .json). Processes that torchrun started share the work; the first of them writes.
+    Exit code 3: written, but not converged; 130 or 143: ended by Ctrl-C or SIGTERM, the potential so far and the
+    checkpoint written.
     """
+    from brenier.engine.ranks import launched
     from brenier.report.fitting import fit_file
 
-    with ending_at_signals() as ending:
+    with ending_at_signals() as ending, launched() as ranks:
+        first = ranks.rank == 0
+        say = note if first else silent
         try:
-            record = fit_file(targets, out, progress=not quiet, say=note, **options)
+            record = fit_file(targets, out, progress=first and not quiet, say=say, write=first, **options)
         except KeyboardInterrupt:
             if ending.number == 0:
                 raise
-            note(f"interrupted by {ending.name} while no step could be lost: nothing written")
+            say(f"interrupted by {ending.name} while no step could be lost: nothing written")
             click.get_current_context().exit(ending.exit_code)
+    if not first:
+        return
     emit(as_json, record, record["summary"])
     if ending.number:
         note(f"interrupted by {ending.name}; {where_to_go_on(options['checkpoint'])}")

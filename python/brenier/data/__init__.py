@@ -1,5 +1,6 @@
 """Data on disk and made on the fly: files in, files out, noised latents, the digits."""
 
+from brenier.data.adapters import huggingface_source, webdataset_source
 from brenier.data.atomic import replacing, require_writable
 from brenier.data.digits import Digits, load_digits
 from brenier.data.file_sources import BlockSource, ImageSource, raw_source
@@ -19,6 +20,7 @@ __all__ = [
     "Loaded",
     "NoisedLatents",
     "Stream",
+    "huggingface_source",
     "integers",
     "load_array",
     "load_digits",
@@ -29,4 +31,5 @@ __all__ = [
     "require_writable",
     "save_array",
     "unit_vectors",
+    "webdataset_source",
 ]

@@ -11,7 +11,7 @@ import json
 import math
 import os
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -178,7 +178,42 @@ def safetensors_block(path: Path, tensor: str | None) -> Block:
     return Block(path, start, shape[0], shape[1:], np.dtype(TYPES[kind]), kind == "BF16")
 
 
-class ImageSource(Source):
+class ListedSource(Source):
+    """Rows that are files of their own, decoded when they are read.
+
+    value_range, layout : see Source. Reading raises FileError for what cannot be decoded or has another shape.
+    """
+
+    def __init__(
+        self,
+        files: Sequence[ImageFile],
+        what: str,
+        *,
+        value_range: str | None = None,
+        layout: str = "nchw",
+        decode: Callable[[ImageFile], np.ndarray] = decode,
+    ) -> None:
+        require_images(files, what)
+        self._images, self._decode = list(files), decode
+        first = decode(self._images[0])
+        self._shape, self._type = first.shape, first.dtype
+        super().__init__(len(self._images), self._shape, number_type(first), value_range, layout, what)
+
+    def stored(self, lo: int, hi: int) -> Tensor:
+        rows = np.empty((hi - lo, *self._shape), dtype=self._type)
+        for row, image in enumerate(self._images[lo:hi]):
+            values = self._decode(image)
+            require_same_shape(image, values, self._images[0], self._shape)
+            rows[row] = values
+        return torch.from_numpy(rows)
+
+
+def number_type(rows: np.ndarray) -> torch.dtype:
+    """The torch type of an array's numbers."""
+    return torch.from_numpy(np.empty(0, dtype=rows.dtype)).dtype
+
+
+class ImageSource(ListedSource):
     """PNG and JPEG images of a folder or, in place, of a zip, sorted by name, decoded when they are read.
 
     value_range : see Source; images are uint8. Raises FileError for what is no image or has another shape.
@@ -189,18 +224,7 @@ class ImageSource(Source):
         require_readable(place)
         self._archive = None if place.is_dir() else zipfile.ZipFile(place)
         images = folder_images(place) if self._archive is None else zip_images(self._archive, place)
-        require_images(images, str(place))
-        self._images: list[ImageFile] = images
-        self._shape = decode(images[0]).shape
-        super().__init__(len(images), self._shape, torch.uint8, value_range, what=str(place))
-
-    def stored(self, lo: int, hi: int) -> Tensor:
-        rows = np.empty((hi - lo, *self._shape), dtype=np.uint8)
-        for row, image in enumerate(self._images[lo:hi]):
-            pixels = decode(image)
-            require_same_shape(image, pixels, self._images[0], self._shape)
-            rows[row] = pixels
-        return torch.from_numpy(rows)
+        super().__init__(images, str(place), value_range=value_range)
 
 
 def open_file(

@@ -155,5 +155,7 @@ def _require_memory(shape: tuple[int, ...], where: str) -> None:
 
 
 def _shape(shape: tuple[int, ...]) -> str:
+    if len(shape) != 3:
+        return str(shape)
     channels, height, width = shape
     return f"{width} x {height} with {channels} channel" + ("s" if channels > 1 else "")

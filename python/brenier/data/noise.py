@@ -30,6 +30,9 @@ class Stream(IntEnum):
     PROBE = 8
     CHECK_SUBSPACE = 9
     CHECK_DIRECTION = 10
+    LEVEL = 11
+    TRAIN_DIRECTION = 12
+    TRAIN_SUBSPACE = 13
     FRAME = 16
 
 

@@ -26,7 +26,7 @@ class Shuffle:
             hi = min(self.count, lo + last - first)
             pieces.append(self._permutation(epoch)[lo:hi])
             first += hi - lo
-        return torch.cat(pieces)
+        return torch.cat(pieces) if pieces else torch.empty(0, dtype=torch.int64)
 
     def _permutation(self, epoch: int) -> Tensor:
         known = self._epoch

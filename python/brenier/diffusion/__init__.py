@@ -12,6 +12,7 @@ from brenier.diffusion.networks import MLP, SmallUNet
 from brenier.diffusion.precond import EDMPrecond
 from brenier.diffusion.process import Level, ReverseProcess, first_noise
 from brenier.diffusion.schedules import edm_sigmas
+from brenier.diffusion.search import ScheduleSearch, search_schedule
 from brenier.diffusion.train import TrainResult, train_edm
 
 __all__ = [
@@ -23,6 +24,7 @@ __all__ = [
     "Level",
     "NCSNv2",
     "ReverseProcess",
+    "ScheduleSearch",
     "SmallUNet",
     "TrainResult",
     "VPSchedule",
@@ -43,6 +45,7 @@ __all__ = [
     "sample_heun",
     "sample_langevin",
     "score_of",
+    "search_schedule",
     "start_level",
     "train_edm",
 ]

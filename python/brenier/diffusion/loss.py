@@ -20,11 +20,18 @@ def draw_sigma(
     return (P_mean + P_std * torch.randn(count, generator=generator)).exp()
 
 
-def edm_loss(denoiser: EDMPrecond, images: Tensor, noise: Tensor, sigma: Tensor) -> Tensor:
+def edm_loss(
+    denoiser: EDMPrecond,
+    images: Tensor,
+    noise: Tensor,
+    sigma: Tensor,
+    condition: Tensor | None = None,
+) -> Tensor:
     """The mean of λ(σ)·(D(y + σε; σ) − y)², λ = (σ²+σ_d²)/(σσ_d)² (Karras et al. 2022, eq. 2 and table 1).
 
     images, noise : y and ε, (N, ...) of one shape, ε with unit variance; any coupling of the two is allowed
     sigma : σ > 0, (N,)
+    condition : (N, ...), passed on to the network where given
 
     Returns a scalar. Raises InputError where shapes differ.
     """
@@ -34,6 +41,7 @@ def edm_loss(denoiser: EDMPrecond, images: Tensor, noise: Tensor, sigma: Tensor)
             expected="shapes (N, ...), the same, and (N,)",
             got=f"{tuple(images.shape)}, {tuple(noise.shape)} and {tuple(sigma.shape)}",
         )
-    denoised = denoiser(images + like(sigma, images) * noise, sigma)
+    given = () if condition is None else (condition,)
+    denoised = denoiser(images + like(sigma, images) * noise, sigma, *given)
     weight = (sigma**2 + denoiser.sigma_data**2) / (sigma * denoiser.sigma_data) ** 2
     return (like(weight, images) * (denoised - images) ** 2).mean()

@@ -1,7 +1,8 @@
 """Small networks F(x, c_noise) for tests, demos and modest data; any torch module with that call works too.
 
 Both accept flat rows (N, d) and image tensors (N, C, H, W) and answer in the shape they were given: the MLP
-flattens inside, the U-Net unflattens. Weights are drawn from `seed` without touching torch's global state.
+flattens inside, the U-Net unflattens. Weights are drawn from `seed` without touching torch's global state. With
+`classes` they are called as F(x, c_noise, labels), labels int64 (N,) from 0.
 """
 
 from __future__ import annotations
@@ -60,11 +61,14 @@ class MLP(nn.Module):
     dim : numbers per sample, d (C·H·W for images)
     width, depth : hidden units and residual layers
     seed : of the initial weights
+    classes : 0 for a network without labels
 
-    Raises InputError where an input does not flatten to (N, dim).
+    Raises InputError where an input does not flatten to (N, dim), and for labels missing or too many.
     """
 
-    def __init__(self, dim: int, width: int = 512, depth: int = 4, *, seed: int = 0) -> None:
+    def __init__(
+        self, dim: int, width: int = 512, depth: int = 4, *, seed: int = 0, classes: int = 0
+    ) -> None:
         super().__init__()
         self.dim = positive(dim, "dim")
         with torch.random.fork_rng(devices=[]):
@@ -73,9 +77,10 @@ class MLP(nn.Module):
             self.inward = nn.Linear(dim, width)
             self.layers = nn.ModuleList(ResidualLayer(width) for _ in range(depth))
             self.outward = zeroed(nn.Linear(width, dim))
+            self.labels = label_embedding(classes, width)
 
-    def forward(self, x: Tensor, c_noise: Tensor) -> Tensor:
-        level = self.embedding(c_noise)
+    def forward(self, x: Tensor, c_noise: Tensor, labels: Tensor | None = None) -> Tensor:
+        level = with_labels(self.embedding(c_noise), self.labels, labels)
         hidden = self.inward(flat(x, self.dim))
         for layer in self.layers:
             hidden = layer(hidden, level)
@@ -107,11 +112,14 @@ class SmallUNet(nn.Module):
     channels, image_size : C and the side H = W; flat rows must hold C·H·W numbers in that order
     width : channels of the finest level, a multiple of 8; coarser levels have twice as many
     seed : of the initial weights
+    classes : 0 for a network without labels
 
-    Raises InputError where an input is not (N, C·H·W) or (N, C, H, W).
+    Raises InputError where an input is not (N, C·H·W) or (N, C, H, W), and for labels missing or too many.
     """
 
-    def __init__(self, channels: int, image_size: int, width: int = 32, *, seed: int = 0) -> None:
+    def __init__(
+        self, channels: int, image_size: int, width: int = 32, *, seed: int = 0, classes: int = 0
+    ) -> None:
         super().__init__()
         self.shape = (positive(channels, "channels"), *[positive(image_size, "image_size")] * 2)
         if positive(width, "width") % 8:
@@ -120,6 +128,7 @@ class SmallUNet(nn.Module):
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             self._build(channels, widths, level=4 * width)
+            self.labels = label_embedding(classes, 4 * width)
 
     def _build(self, channels: int, widths: list[int], level: int) -> None:
         pairs = list(pairwise(widths))
@@ -133,8 +142,8 @@ class SmallUNet(nn.Module):
             group_norm(widths[0]), nn.SiLU(), zeroed(nn.Conv2d(widths[0], channels, 3, padding=1))
         )
 
-    def forward(self, x: Tensor, c_noise: Tensor) -> Tensor:
-        level = self.embedding(c_noise)
+    def forward(self, x: Tensor, c_noise: Tensor, labels: Tensor | None = None) -> Tensor:
+        level = with_labels(self.embedding(c_noise), self.labels, labels)
         hidden = self.inward(flat(x, math.prod(self.shape)).reshape(-1, *self.shape))
         skips = []
         for block, shrink in zip(self.down, self.shrink, strict=True):
@@ -147,6 +156,28 @@ class SmallUNet(nn.Module):
             hidden = block(torch.cat([wide, skip], dim=1), level)
         result: Tensor = self.outward(hidden)
         return result.reshape(x.shape)
+
+
+def label_embedding(classes: int, width: int) -> nn.Embedding | None:
+    """A vector for each class, drawn after all other weights, so that those do not depend on `classes`."""
+    if not (isinstance(classes, int) and classes >= 0):
+        raise InputError("classes", expected="an integer ≥ 0", got=repr(classes))
+    return nn.Embedding(classes, width) if classes else None
+
+
+def with_labels(level: Tensor, embedding: nn.Embedding | None, labels: Tensor | None) -> Tensor:
+    """The embedded noise level (N, width) plus the embedded labels (N,), where the network has classes."""
+    if embedding is None and labels is None:
+        return level
+    if embedding is None or labels is None or labels.shape != level.shape[:1]:
+        raise InputError(
+            "labels",
+            expected="none for a network without classes" if embedding is None else f"({len(level)},)",
+            got="none" if labels is None else str(tuple(labels.shape)),
+            remedy="build the network with classes=... and pass one label per sample",
+        )
+    result: Tensor = level + embedding(labels)
+    return result
 
 
 def flat(x: Tensor, dim: int) -> Tensor:

@@ -16,7 +16,8 @@ class EDMPrecond(nn.Module):
     c_skip = σ_d²/(σ²+σ_d²), c_out = σ·σ_d/√(σ²+σ_d²), c_in = 1/√(σ²+σ_d²), c_noise = ln(σ)/4
     (Karras et al. 2022, eq. 7 and table 1).
 
-    network : module called as network(x, c_noise), c_noise (N,); returns the shape of x
+    network : module called as network(x, c_noise), c_noise (N,); returns the shape of x. One that knows classes
+        or other conditions is called as network(x, c_noise, condition) where a condition is given
     sigma_data : σ_d > 0, the standard deviation of the data
 
     Raises InputError.
@@ -29,11 +30,12 @@ class EDMPrecond(nn.Module):
         self.network = network
         self.sigma_data = float(sigma_data)
 
-    def forward(self, x: Tensor, sigma: Tensor | float) -> Tensor:
-        """The denoised x (N, ...) at noise level σ, a number or (N,); σ = 0 returns x."""
+    def forward(self, x: Tensor, sigma: Tensor | float, condition: Tensor | None = None) -> Tensor:
+        """The denoised x (N, ...) at noise level σ, a number or (N,); σ = 0 returns x. condition : (N, ...)."""
         levels = torch.as_tensor(sigma, dtype=x.dtype, device=x.device).reshape(-1).expand(len(x))
         skip, out, scale, noise = self.coefficients(levels)
-        raw = self.network(like(scale, x) * x, noise)
+        given = () if condition is None else (condition,)
+        raw = self.network(like(scale, x) * x, noise, *given)
         return like(skip, x) * x + like(out, x) * raw
 
     def coefficients(self, sigma: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:

@@ -52,3 +52,14 @@ def within_any_ball(x: Tensor, centres: Tensor, radii: Tensor) -> Tensor:
             block = torch.cdist(x[rows], centres[columns], compute_mode=EXACT)
             inside[rows] |= (block <= radii[columns]).any(dim=1)
     return inside
+
+
+def count_in_balls(x: Tensor, centres: Tensor, radii: Tensor) -> Tensor:
+    """How many rows of x (N, d) lie in the closed ball around each centre (n, d): int64 (n,)."""
+    held = torch.zeros(len(centres), dtype=torch.int64, device=x.device)
+    for lo in range(0, len(x), ROWS):
+        for start in range(0, len(centres), COLUMNS):
+            columns = slice(start, start + COLUMNS)
+            block = torch.cdist(x[lo : lo + ROWS], centres[columns], compute_mode=EXACT)
+            held[columns] += (block <= radii[columns]).sum(dim=0)
+    return held

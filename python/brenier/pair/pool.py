@@ -11,10 +11,11 @@ from torch import Tensor
 
 from brenier.data import noise as noises
 from brenier.engine import checks
+from brenier.engine.ranks import this_rank
 from brenier.errors import InputError
 from brenier.pair.condition import SHARE
 from brenier.pair.pairing import pair
-from brenier.pair.ranks import check_scope, exchange, this_rank
+from brenier.pair.ranks import check_scope, exchange
 from brenier.pair.scores import class_groups, score_type, solve_classes
 from brenier.pair.streams import LoaderStream, Rows, open_stream
 from brenier.types import Array

@@ -3,41 +3,13 @@ from (seed, number)."""
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
-
 import numpy as np
-import torch
-import torch.distributed as dist
 from torch import Tensor
 
+from brenier.engine.ranks import Ranks
 from brenier.errors import InputError
 from brenier.pair.condition import SHARE, add_condition, as_condition
 from brenier.pair.scores import ScoresOf, products
-
-
-class Ranks(NamedTuple):
-    """This process among its peers; one process without torch.distributed."""
-
-    rank: int
-    world: int
-    group: Any = None
-
-    def gather(self, tensor: Tensor) -> Tensor:
-        """The rows of every rank, in the order of ranks; equal shapes everywhere."""
-        if self.world == 1:
-            return tensor
-        pieces = [torch.empty_like(tensor) for _ in range(self.world)]
-        dist.all_gather(pieces, tensor.contiguous(), group=self.group)
-        return torch.cat(pieces)
-
-
-def this_rank(group: Any = None, *, exchanging: bool = False) -> Ranks:
-    """Where this process stands; with exchanging, in a gloo group of its own unless one is given."""
-    if not (dist.is_available() and dist.is_initialized()):
-        return Ranks(0, 1)
-    if group is None and exchanging:
-        group = dist.new_group(backend="gloo")
-    return Ranks(dist.get_rank(group), dist.get_world_size(group), group)
 
 
 def check_scope(scope: str, pool: int, ranks: Ranks) -> str:

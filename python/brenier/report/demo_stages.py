@@ -26,7 +26,7 @@ from brenier.diffusion import (
     sample_heun,
     train_edm,
 )
-from brenier.diffusion.train import CouplingName
+from brenier.diffusion.feed import CouplingName
 from brenier.errors import NotConvergedWarning
 from brenier.metrics import (
     Classifier,

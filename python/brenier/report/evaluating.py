@@ -15,7 +15,9 @@ from brenier.data.files import read_numbers
 from brenier.errors import InputError
 from brenier.metrics import (
     Classifier,
+    density_coverage,
     frechet_distance,
+    kernel_distance,
     memorisation,
     mode_mixture_ratio,
     precision_recall,
@@ -38,7 +40,8 @@ def figures(
 ) -> dict[str, Any]:
     """Every figure that the arguments allow, by name; rows (N, d) throughout.
 
-    Precision and recall use the classifier's features where there is one, else the rows themselves.
+    Precision and recall, density and coverage, and the kernel distance use the classifier's features where there is
+    one, else the rows themselves.
     """
     found: dict[str, Any] = {"samples": len(samples), "frechet_pixels": frechet_distance(reference, samples)}
     real, fake = reference, samples
@@ -48,6 +51,9 @@ def figures(
         found["mode_mixture"] = mode_mixture_ratio(classifier.probabilities(samples), threshold)
     support = precision_recall(real, fake, k)
     found |= {"precision": support.precision, "recall": support.recall}
+    covered = density_coverage(real, fake, k)
+    found |= {"density": covered.density, "coverage": covered.coverage}
+    found["kernel"] = kernel_distance(real, fake).value
     if train is not None and held_out is not None:
         nearest = memorisation(samples, train, held_out)
         found |= {"nearest_ratio": nearest.ratio, "share_closer": nearest.share_closer}

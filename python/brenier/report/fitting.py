@@ -52,14 +52,16 @@ def fit_file(
     tensor: str | None = None,
     progress: bool = True,
     say: Say = print,
+    write: bool = True,
 ) -> dict[str, Any]:
     """Fit a potential to a file of targets and write it, with a record beside it; returns the record.
 
+    write : False on the ranks of a shared fit that leave the writing to another
     sigma, latent_seed : fit onto NoisedLatents(targets, sigma=sigma, seed=latent_seed) instead
     flips : with the mirror image of every image behind it, as in FlippedSource
     Other arguments as in brenier.fit and brenier.data.load_array. Raises BrenierError; writes nothing then.
     """
-    settings = {k: v for k, v in locals().items() if k not in ("progress", "say")}
+    settings = {k: v for k, v in locals().items() if k not in ("progress", "say", "write")}
     beside = require_outputs(out, (".safetensors",))
     reading = {"value_range": value_range, "layout": layout, "tensor": tensor}
     rows, note = read_or_stream(targets, max_memory, flips=flips, **reading)
@@ -84,10 +86,11 @@ def fit_file(
             resume=resume,
             progress=progress,
         )
-    result.potential.save(out)
     record = new_record("fit", settings) | fit_numbers(result) | {"targets": describe(rows)}
     record |= {"value_range": note, "potential": str(out)}
-    write_record(beside, record)
+    if write:
+        result.potential.save(out)
+        write_record(beside, record)
     return record
 
 

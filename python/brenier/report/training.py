@@ -13,6 +13,7 @@ from brenier.data import Loaded, load_array
 from brenier.data.files import read_numbers
 from brenier.diffusion import train_edm
 from brenier.diffusion.store import build_network, save_network
+from brenier.diffusion.training import Precision
 from brenier.errors import InputError
 from brenier.report.fitting import describe, require_outputs
 from brenier.report.record import new_record, plain, write_record
@@ -33,6 +34,13 @@ def train_file(
     batch: int = 64,
     pool: int = 512,
     lr: float = 1e-3,
+    ema: float = 0.999,
+    accumulate: int = 1,
+    precision: Precision = "fp32",
+    compile: bool = False,
+    checkpoint: Path | None = None,
+    checkpoint_every: int = 1000,
+    resume: bool = False,
     labels: Path | None = None,
     seed: int = 0,
     device: str | None = None,
@@ -61,6 +69,13 @@ def train_file(
         batch=batch,
         pool=pool,
         lr=lr,
+        ema=ema,
+        accumulate=accumulate,
+        precision=precision,
+        compile=compile,
+        checkpoint=checkpoint,
+        checkpoint_every=checkpoint_every,
+        resume=resume,
         labels=None if labels is None else torch.from_numpy(read_numbers(labels)),
         seed=seed,
         device=device,

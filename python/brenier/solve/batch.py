@@ -16,6 +16,7 @@ from brenier.types import Candidates, CircleCandidates
 FIRST_ROWS = 64  # the first chunk measures how long the lists are; the gap is taken from it alone
 ENTRIES = 1 << 21  # list entries per chunk
 MOST_ROWS = 8192
+GAP_CIRCLES = 8  # whose points tell how close runners-up are
 GAP_MEMORY = 0.8
 
 
@@ -43,11 +44,15 @@ def chunks(
 def circle_chunks(
     sampler: FullSampler | SubspaceSampler, state: State, draws: int, margin: float
 ) -> Iterator[CircleCandidates]:
-    """The step's draws in pairs, as great circles; draws is even. One chunk where no lists can be too long."""
+    """This rank's draws of the step in pairs, as great circles; draws is even.
+
+    One chunk where no lists can be too long. The step's first GAP_CIRCLES circles are in rank 0's first chunk.
+    """
     sampler.begin(state.step)
     heights = torch.from_numpy(state.heights)
-    longest = draws // 2 * len(heights)
-    done, rows = 0, draws if longest <= ENTRIES else min(FIRST_ROWS, draws)
+    done, draws = sampler.ranks.share(draws, 2 * GAP_CIRCLES)
+    few = (draws - done) // 2 * len(heights) <= ENTRIES
+    rows = draws - done if few else min(FIRST_ROWS, draws - done)
     while done < draws:
         draw = sampler.draw_circles(state.samples + done, rows)
         found = circle_candidates(draw.noise, draw.targets, heights, margin=margin)

@@ -9,6 +9,7 @@ from counts c of N independent samples is unbiased for Σ_i (w_i − ν_i)² / �
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,6 +17,7 @@ import torch
 
 from brenier.data.noise import Stream, normal
 from brenier.engine import PreparedTargets, assign
+from brenier.engine.ranks import Ranks
 
 CHECK_PRECISION = 0.1  # of the tolerance: the standard error a full check aims for
 SMALLEST_ROUND = 2048
@@ -81,24 +83,39 @@ def independent_check(
     seed: int,
     first: int,
     at_samples: int = 0,
+    ranks: Ranks | None = None,
 ) -> Check:
     """χ² of the potential on fresh full-dimension samples, drawn in doubling rounds until decided.
 
     Early rounds may only refute the tolerance: a check that stopped as soon as it looked good would favour
     lucky counts. Success takes all samples, for which the standard error is CHECK_PRECISION·tol.
-    ``first`` is the number of the first check sample: checks of one fit never share samples.
+    ``first`` is the number of the first check sample: checks of one fit never share samples. Ranks share each
+    round's samples.
     """
-    counts = torch.zeros(len(masses), dtype=torch.int64)
-    h = torch.from_numpy(heights)
-    total, done = full_check_samples(len(masses), tol), 0
+    peers, h = ranks or Ranks(), torch.from_numpy(heights)
+
+    def count(lo: int, hi: int) -> np.ndarray:
+        """Wins of each target among samples lo to hi − 1 of this check."""
+        wins, (mine, end) = torch.zeros(len(masses), dtype=torch.int64), peers.share(hi - lo)
+        for at in range(first + lo + mine, first + lo + end, ROWS_PER_CALL):
+            rows = min(ROWS_PER_CALL, first + lo + end - at)
+            noise = normal(seed, at, rows, targets.shape[1], stream=Stream.CHECK)
+            assign(noise, targets, h, counts=wins)
+        return peers.total(wins).numpy()
+
+    return check_in_rounds(count, masses, tol, at_samples)
+
+
+def check_in_rounds(
+    count: Callable[[int, int], np.ndarray], masses: np.ndarray, tol: float, at_samples: int
+) -> Check:
+    """The check from wins (n,) of its independent samples lo to hi − 1, asked for in doubling rounds."""
+    total = full_check_samples(len(masses), tol)
+    counts, done = np.zeros(len(masses), dtype=np.int64), 0
     goal = min(max(SMALLEST_ROUND, ROUND_SHARE * len(masses)), total)
     while True:
-        while done < goal:
-            rows = min(ROWS_PER_CALL, goal - done)
-            noise = normal(seed, first + done, rows, targets.shape[1], stream=Stream.CHECK)
-            assign(noise, targets, h, counts=counts)
-            done += rows
-        check = Check(done, *chi_square(counts.numpy(), masses), at_samples)
+        counts, done = counts + count(done, goal), goal
+        check = Check(done, *chi_square(counts, masses), at_samples)
         if done >= total or hopeless(check, tol):
             return check
         goal = min(total, 2 * goal)

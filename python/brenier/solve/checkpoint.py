@@ -6,6 +6,7 @@ settings are all there is to save.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
 import os
@@ -58,7 +59,8 @@ def write(path: Path, run: Run) -> None:
     text = json.dumps(plain(run))
     content = serialise(tensors, {"format": FORMAT, "digest": digest_of(tensors, text), "run": text})
     if path.exists() and undamaged(path):
-        os.replace(path, previous(path))
+        with contextlib.suppress(FileNotFoundError):  # another rank, writing its own, was faster
+            os.replace(path, previous(path))
     write_bytes(path, content)
 
 

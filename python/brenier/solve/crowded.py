@@ -26,6 +26,7 @@ from brenier.solve.state import State, Tally, polynomial_average
 from brenier.types import Candidates
 
 CROWDED = 0.2  # gap below this share of τ: Newton; digits have 0.4, independent scores 1
+CROWDED_STEPS = range(2, 17)  # after which a problem may be found crowded
 ROWS = 4096
 MARGIN = 4.0
 FIRST_TEMPERATURE = 0.5

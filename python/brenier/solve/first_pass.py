@@ -9,17 +9,21 @@ import torch
 
 from brenier.data.sources import LatentSource
 from brenier.engine.checks import require_finite
+from brenier.engine.ranks import Ranks
 from brenier.errors import InputError
 from brenier.solve.problem import Problem, add_weighted, block_rows, masses_of, row_norms
+from brenier.solve.shares import rows_of
 from brenier.solve.streamed import StreamedTargets
 
 
-def streamed_problem(source: LatentSource, weights: object, columns: int) -> Problem:
+def streamed_problem(
+    source: LatentSource, weights: object, columns: int, ranks: Ranks | None = None
+) -> Problem:
     """The problem over a source: the mean in one pass, the norms of the centred rows in another.
 
     Targets are centred by their mean rounded to float32, as precise as any centre (it changes no winner).
     Equal targets are not merged: each keeps a cell of its own, and no height can divide the mass between them,
-    so a source with many of them does not converge. Masses must all be positive.
+    so a source with many of them does not converge. Masses must all be positive. Ranks share the second pass.
 
     Raises InputError for empty or non-finite targets and for masses that do not fit them.
     """
@@ -38,10 +42,18 @@ def streamed_problem(source: LatentSource, weights: object, columns: int) -> Pro
     targets = StreamedTargets(source, block_rows(source.shape[1]), columns)
     mean = mean_of(targets, masses)
     targets.centre = torch.from_numpy(mean).float()
-    norms = np.concatenate([row_norms(tile) for _, _, tile in targets.tiles()])
+    norms = shared_norms(targets, ranks or Ranks())
     centre = targets.centre.double().numpy()
     targets.fingerprint = fingerprint_of(targets.shape, centre, norms)
     return Problem(targets, masses, norms, centre, np.arange(len(masses)))
+
+
+def shared_norms(targets: StreamedTargets, ranks: Ranks) -> np.ndarray:
+    """‖y_i‖ in float64, each rank those of its rows."""
+    mine = rows_of(targets, *ranks.rows(len(targets)))
+    tiles = mine.tiles() if isinstance(mine, StreamedTargets) else ()
+    norms = np.concatenate([np.empty(0), *(row_norms(tile) for _, _, tile in tiles)])
+    return ranks.joined(torch.from_numpy(norms), len(targets)).numpy()
 
 
 def mean_of(targets: StreamedTargets, masses: np.ndarray) -> np.ndarray:

@@ -18,16 +18,18 @@ from brenier.data.atomic import require_writable
 from brenier.data.files import load_array
 from brenier.data.sources import LatentSource, open_source
 from brenier.engine import checks
+from brenier.engine.ranks import Ranks, together
 from brenier.engine.registry import available, engine_for
 from brenier.errors import BrenierError, EngineError, InputError
 from brenier.solve import solver
-from brenier.solve.checkpoint import restore
+from brenier.solve.checkpoint import identity, restore
+from brenier.solve.conditional import ConditionalSampler
 from brenier.solve.first_pass import streamed_problem
 from brenier.solve.labelled import LabelledFitResult, fit_classes
 from brenier.solve.memory import must_stream, require_memory, require_stream_memory
 from brenier.solve.potential import Potential
 from brenier.solve.problem import ACCEPTED, Problem, build_problem
-from brenier.solve.result import FitResult, Record, Status
+from brenier.solve.result import FitResult, Record, Status, warn_unconverged
 from brenier.solve.streamed import StreamedTargets
 from brenier.solve.streamed_potential import StreamedPotential
 from brenier.types import Array
@@ -55,6 +57,7 @@ def fit(  # type: ignore[misc]  # the overloads name only what they differ in
     resume: bool = False,
     progress: bool = True,
     callback: Callable[[Record], None] | None = None,
+    ranks: bool = True,
 ) -> FitResult | LabelledFitResult:
     """Fit the Brenier potential that sends standard normal noise onto the targets.
 
@@ -83,12 +86,14 @@ def fit(  # type: ignore[misc]  # the overloads name only what they differ in
     checkpoint : a file for the state of the fit, written every minute, before checks, at Ctrl-C and at the end
     resume : continue from that file if it exists; the heights end with the bits of an unbroken fit
     progress : show a progress bar
-    callback : called with each Record of the history
+    callback : called with each Record of the history, on every rank
+    ranks : where torch.distributed is initialised (torchrun), share the work with all its ranks: each must make the
+        same call, and gets the same result, with the bits of one process (docs/scaling.md). False to fit alone
 
     Returns a FitResult. Ctrl-C, once the targets are checked and centred, ends the fit and returns the best
     potential so far, as not converged.
-    Warns NotConvergedWarning when the tolerance was not proved. Raises InputError, EngineError and, for the
-    checkpoint, FileError.
+    Warns NotConvergedWarning when the tolerance was not proved. Raises InputError, EngineError, for the
+    checkpoint FileError, and RankLostError, after a checkpoint, where another rank died.
     """
     require_options(noise, tol, max_samples, seed)
     if callback is not None and not callable(callback):
@@ -97,22 +102,36 @@ def fit(  # type: ignore[misc]  # the overloads name only what they differ in
     if labels is not None:
         options = {"noise": noise, "tol": tol, "max_samples": max_samples, "seed": seed, "engine": engine}
         options |= {"max_memory": max_memory, "resume": resume, "progress": progress, "callback": callback}
+        options |= {"ranks": ranks}
         return fit_classes(
             fit, labelled_matrix(targets, source, device), labels, weights, checkpoint, **options
         )
-    matrix = torch.empty(0) if source is not None else moved(matrix_of(targets), device)
-    require_cpu_engine(engine)
-    file = checkpoint_file(checkpoint, resume)
-    if source is None:
-        problem = resident_problem(matrix, weights, max_memory, progress)
-    else:
-        problem = problem_over(source, weights, max_memory, progress)
-    budget = int(max_samples or solver.default_max_samples(problem.size, tol))
-    settings = solver.Settings(float(tol), budget, int(seed), engine, progress, callback, file)
-    run = solver.begin(problem, settings)
-    if resume and file is not None:
-        restore(file, run)
-    return finished(run, solver.solve(run), matrix)
+    with together(ranks) as peers:
+        matrix = torch.empty(0) if source is not None else moved(matrix_of(targets), device)
+        require_cpu_engine(engine)
+        file = checkpoint_file(checkpoint, resume)
+        said = progress and peers.rank == 0
+        if source is None:
+            problem = resident_problem(matrix, weights, max_memory, said)
+        else:
+            problem = problem_over(source, weights, max_memory, said, peers)
+        budget = int(max_samples or solver.default_max_samples(problem.size, tol))
+        settings = solver.Settings(float(tol), budget, int(seed), engine, progress, callback, file)
+        run = solver.begin(problem, settings, peers)
+        if resume and file is not None:
+            restore(file, run)
+        require_same_fit(run)
+        status = solver.solve(run)
+        return finished(run, status, potential_of(run, run.problem, matrix, solver.final_error(run)[0]))
+
+
+def require_same_fit(run: solver.Run) -> None:
+    """Refuse ranks that would go apart: other targets or settings, or not resumed at the same step."""
+    if run.ranks.world > 1:
+        targets = run.problem.targets
+        columns = targets.columns if isinstance(targets, StreamedTargets) else 0
+        place = (columns, run.settings.max_samples, run.state.step, run.state.samples)
+        run.ranks.require_same(f"{identity(run)} {place}", "targets, options and checkpoint")
 
 
 def streamed_source(targets: object, max_memory: int | None, device: object) -> LatentSource | None:
@@ -152,11 +171,13 @@ def resident_problem(
     return build_problem(matrix, weights)
 
 
-def problem_over(source: LatentSource, weights: object, max_memory: int | None, progress: bool) -> Problem:
+def problem_over(
+    source: LatentSource, weights: object, max_memory: int | None, progress: bool, ranks: Ranks
+) -> Problem:
     """The problem of streamed targets, once the plan is known to fit and is printed."""
     plan = require_stream_memory((source.shape[0], source.shape[1]), max_memory)
     say_plan(plan, progress)
-    return streamed_problem(source, weights, plan.columns)
+    return streamed_problem(source, weights, plan.columns, ranks)
 
 
 def say_plan(plan: object, progress: bool) -> None:
@@ -221,13 +242,13 @@ def moved(matrix: torch.Tensor, device: str | torch.device | None) -> torch.Tens
         raise InputError("device", expected="a torch device of this machine", got=str(error)) from error
 
 
-def finished(run: solver.Run, status: Status, matrix: torch.Tensor) -> FitResult:
+def finished(run: solver.Run, status: Status, potential: Potential) -> FitResult:
     """The result of a run, with a warning unless it converged."""
     targets, (error, stderr) = run.problem.targets, solver.final_error(run)
     if status is not Status.CONVERGED:
-        solver.warn_unconverged(status, error, stderr, run.settings.tol)
+        warn_unconverged(status, error, stderr, run.settings.tol)
     return FitResult(
-        potential=potential_of(run, run.problem, matrix, error),
+        potential=potential,
         status=status,
         error=error,
         error_stderr=stderr,
@@ -237,24 +258,38 @@ def finished(run: solver.Run, status: Status, matrix: torch.Tensor) -> FitResult
         targets=run.problem.size,
         history=run.history,
         checks=run.checks,
-        sampling=str(run.plan),
+        sampling=str(run.sampler) if isinstance(run.sampler, ConditionalSampler) else str(run.plan),
         start=run.start.kind,
         traffic=str(targets.traffic) if isinstance(targets, StreamedTargets) else "",
     )
 
 
 def potential_of(run: solver.Run, problem: Problem, matrix: torch.Tensor, error: float) -> Potential:
-    info = {"error": error, "tol": run.settings.tol, "seed": run.settings.seed, "samples": run.state.samples}
+    info = info_of(run, error)
     centre, engine = torch.from_numpy(problem.centre), run.settings.engine
     if isinstance(problem.targets, StreamedTargets):
         vectors = torch.tensor(run.state.average), centre, torch.from_numpy(problem.masses)
         potential: Potential = StreamedPotential.over(problem.targets, *vectors, info=info, engine=engine)
         return potential
     heights = problem.expand(run.state.average).to(matrix.device)
-    owner = torch.zeros(len(matrix), dtype=torch.float64)
-    first = first_members(problem)
-    owner[first] = torch.from_numpy(problem.masses)
-    return Potential(matrix, heights, centre, owner, info, engine)
+    return Potential(matrix, heights, centre, owned_masses(problem), info, engine)
+
+
+def info_of(run: solver.Run, error: float) -> dict[str, Any]:
+    """What a potential's file says about its fit."""
+    return {
+        "error": error,
+        "tol": run.settings.tol,
+        "seed": run.settings.seed,
+        "samples": run.state.samples,
+    }
+
+
+def owned_masses(problem: Problem) -> torch.Tensor:
+    """Masses of the targets as given, (given,): equal ones are the first one's."""
+    owner = torch.zeros(len(problem.members), dtype=torch.float64)
+    owner[first_members(problem)] = torch.from_numpy(problem.masses)
+    return owner
 
 
 def first_members(problem: Problem) -> torch.Tensor:

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from brenier.engine import checks
 from brenier.errors import InputError
-from brenier.solve.potential import Potential
+from brenier.solve.potential import Potential, like
 from brenier.solve.result import FitResult, Status
 from brenier.types import Array
 
@@ -49,9 +49,7 @@ class LabelledPotential:
         images = torch.empty(len(noise), some.shape[1], dtype=some.dtype, device=some.device)
         for label, rows in self.rows_of(labels, len(noise)):
             images[rows] = self.potentials[label].transport(noise[rows])
-        if isinstance(x, Tensor):
-            return images
-        return (images.float() if images.dtype == torch.bfloat16 else images).numpy()
+        return like(x, images)
 
     def rows_of(self, labels: Array, rows: int) -> list[tuple[int, Tensor]]:
         """Where each label stands among so many rows; raises InputError, also for a label that no target has."""

@@ -63,10 +63,7 @@ class Potential:
         """The map: the winning target of each noise, (N, d) in the targets' dtype."""
         noise = self._noise(x)
         winners = assign(noise, self.prepared(), self._device_heights())
-        images = self.targets[winners]
-        if isinstance(x, Tensor):
-            return images
-        return (images.float() if images.dtype == torch.bfloat16 else images).numpy()  # numpy has no bfloat16
+        return like(x, self.targets[winners])
 
     def value(self, x: Array) -> Any:
         """u_h(x) in float64, (N,)."""
@@ -149,15 +146,25 @@ class Potential:
         return self.heights.to(self.targets.device)
 
     def _noise(self, x: Array) -> Tensor:
-        tensor = checks.as_tensor(x, "x")
-        if tensor.ndim > 2:
-            tensor = tensor.flatten(1)
-        matrix = checks.as_matrix(tensor, "x", dtypes=ACCEPTED)
-        if matrix.shape[1] != self.targets.shape[1]:
-            raise InputError(
-                "x", expected=f"d = {self.targets.shape[1]} as the targets", got=f"d = {matrix.shape[1]}"
-            )
-        return matrix.float() if matrix.dtype == torch.float64 else matrix
+        return as_noise(x, self.targets.shape[1])
+
+
+def as_noise(x: Array, dimension: int) -> Tensor:
+    """Noise (N, d) from (N, ...), float64 rounded to float32; raises InputError."""
+    tensor = checks.as_tensor(x, "x")
+    if tensor.ndim > 2:
+        tensor = tensor.flatten(1)
+    matrix = checks.as_matrix(tensor, "x", dtypes=ACCEPTED)
+    if matrix.shape[1] != dimension:
+        raise InputError("x", expected=f"d = {dimension} as the targets", got=f"d = {matrix.shape[1]}")
+    return matrix.float() if matrix.dtype == torch.float64 else matrix
+
+
+def like(x: Array, images: Tensor) -> Any:
+    """A tensor where x is one, else an array; numpy has no bfloat16."""
+    if isinstance(x, Tensor):
+        return images
+    return (images.float() if images.dtype == torch.bfloat16 else images).numpy()
 
 
 def known_cost(cost: str) -> str:

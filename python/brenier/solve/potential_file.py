@@ -28,21 +28,25 @@ def digest_of(tensors: dict[str, Tensor], *texts: str) -> str:
 
 
 def write(
-    path: str | os.PathLike[str], tensors: dict[str, Tensor], print_of: str, info: dict[str, Any]
+    path: str | os.PathLike[str],
+    tensors: dict[str, Tensor],
+    print_of: str,
+    info: dict[str, Any],
+    kind: str = FORMAT,
 ) -> None:
-    """print_of : the fingerprint of the targets"""
+    """print_of : the fingerprint of the targets; kind : the format, which read must be told too"""
     require_path(path)
     text = json.dumps(info, sort_keys=True)
     digest = digest_of(tensors, print_of, text)
-    metadata = {"format": FORMAT, "digest": digest, "fingerprint": print_of, "info": text}
+    metadata = {"format": kind, "digest": digest, "fingerprint": print_of, "info": text}
     write_bytes(path, serialise(tensors, metadata))
 
 
 def read(
-    path: str | os.PathLike[str], targets: Tensor | None
+    path: str | os.PathLike[str], targets: Tensor | None, kind: str = FORMAT
 ) -> tuple[dict[str, Tensor], Tensor, dict[str, Any]]:
     """Tensors, targets and info; FileError for a damaged file, InputError for other targets."""
-    tensors, metadata = read_undamaged(path)
+    tensors, metadata = read_undamaged(path, kind)
     if targets is None and "targets" not in tensors:
         raise InputError(
             "targets",
@@ -64,10 +68,19 @@ def read_checked(
     return tensors, json.loads(metadata["info"])
 
 
-def read_undamaged(path: str | os.PathLike[str]) -> tuple[dict[str, Tensor], dict[str, str]]:
+def masses_in(path: str | os.PathLike[str], targets: int) -> Tensor:
+    """The masses of an undamaged potential over so many targets."""
+    masses = read_undamaged(path)[0]["masses"]
+    require_heights(path, masses, targets)
+    return masses
+
+
+def read_undamaged(
+    path: str | os.PathLike[str], kind: str = FORMAT
+) -> tuple[dict[str, Tensor], dict[str, str]]:
     tensors, metadata = read_tensors(path)
-    if metadata.get("format") != FORMAT or not {"heights", "centre", "masses"} <= tensors.keys():
-        raise FileError(str(path), expected=f"a potential ({FORMAT})", got=str(metadata.get("format")))
+    if metadata.get("format") != kind or not {"heights", "centre", "masses"} <= tensors.keys():
+        raise FileError(str(path), expected=f"a potential ({kind})", got=str(metadata.get("format")))
     texts = (metadata.get("fingerprint", ""), metadata.get("info", ""))
     if digest_of(tensors, *texts) != metadata.get("digest"):
         raise FileError(
@@ -90,8 +103,14 @@ def require_targets(
             expected=f"those fitted, fingerprint {metadata['fingerprint'][:16]}",
             got=f"fingerprint {print_of[:16]}",
         )
-    if any(tensors[name].shape != (targets,) for name in ("heights", "masses")):
-        raise FileError(str(path), expected=f"{targets} heights", got=f"{tuple(tensors['heights'].shape)}")
+    for name in ("heights", "masses"):
+        require_heights(path, tensors[name], targets)
+
+
+def require_heights(path: str | os.PathLike[str], numbers: Tensor, targets: int) -> None:
+    """Refuse heights or masses of another number of targets."""
+    if numbers.shape != (targets,):
+        raise FileError(str(path), expected=f"{targets} heights", got=f"{tuple(numbers.shape)}")
 
 
 def require_path(path: object) -> None:

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from brenier.engine.project import project
+from brenier.engine.ranks import Ranks
 from brenier.solve.fixed_order import single_threaded
 from brenier.solve.streamed import Targets
 
@@ -29,16 +30,22 @@ class Principal:
     residuals: dict[int, float]
 
 
-def principal_directions(targets: Targets) -> Principal:
+def principal_directions(targets: Targets, ranks: Ranks | None = None) -> Principal:
     """Up to 128 axes from evenly spaced centred targets; residuals measured on the targets between them."""
-    rows = spaced(targets, SAMPLE, 0.0)
+    peers, rows = ranks or Ranks(), spaced(targets, SAMPLE, 0.0)
     with single_threaded():  # LAPACK's bits depend on its threads
-        _, vectors = torch.linalg.eigh(project(rows, rows).double())
+        _, vectors = torch.linalg.eigh(shared_product(peers, rows, rows).double())
         count = min(max(COUNTS), len(rows) // 2, targets.shape[1])
         leading = vectors.flip(1)[:, :count]
-        spanned = project(rows.T.contiguous(), leading.T.float().contiguous())
+        spanned = shared_product(peers, rows.T, leading.T.float().contiguous())
         axes = torch.linalg.qr(spanned.double()).Q.T.float().contiguous()
     return Principal(axes, residual_shares(spaced(targets, SAMPLE, 0.5), axes))
+
+
+def shared_product(ranks: Ranks, rows: Tensor, directions: Tensor) -> Tensor:
+    """rows · directionsᵀ in float32, each rank computing its rows."""
+    lo, hi = ranks.rows(len(rows))
+    return ranks.joined(project(rows[lo:hi].contiguous(), directions), len(rows))
 
 
 def spaced(targets: Targets, count: int, phase: float) -> Tensor:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import TYPE_CHECKING
 
+from brenier.errors import NotConvergedWarning
 from brenier.solve.check import Check
 
 if TYPE_CHECKING:
@@ -84,3 +86,12 @@ class FitResult:
             f"{self.seconds:.1f} s, start: {self.start}, noise: {self.sampling}",
         ]
         return "\n".join([*lines, *filter(None, [self.traffic])])
+
+
+def warn_unconverged(status: Status, error: float, stderr: float, tol: float) -> None:
+    warnings.warn(
+        f"{status} Measured χ² = {error:.4g} ± {stderr:.2g}, tolerance {tol:g}. "
+        "Raise max_samples, or accept a larger tol.",
+        NotConvergedWarning,
+        stacklevel=4,  # the line that called fit
+    )

@@ -19,8 +19,10 @@ from torch import Tensor
 from brenier.data.noise import Stream, normal, unit_vectors
 from brenier.engine import PreparedTargets, prepare
 from brenier.engine.project import project
+from brenier.engine.ranks import Ranks
 from brenier.solve.directions import STRUCTURED_FROM, Dense, Directions, Structured
 from brenier.solve.principal import Principal
+from brenier.solve.shares import rows_of
 from brenier.solve.streamed import MOST_DENSE, StreamedTargets, Targets, onto
 
 SUBSPACE_SIZES = (32, 64, 128, 256)
@@ -28,6 +30,7 @@ SOFT = 2.5
 OVERHEAD = 400_000  # multiply-adds that the lists and soft counts of one draw cost
 CIRCLE_GAIN = 3.5  # independent samples that a draw on a great circle is worth, for soft counts: 3.4 to 3.7
 STRUCTURED_SAVING = 128  # a pass costs about 60 multiply-adds a value and serves about 8,000 directions
+ALONE = Ranks()
 LEAST_SAVING = 2.0  # the model is good to a factor of about 1.5; below 2 the full dimension is kept
 
 
@@ -114,9 +117,9 @@ class Draw:
 class FullSampler:
     """Fresh independent noise in the full dimension."""
 
-    def __init__(self, targets: Tensor, seed: int, engine: str | None) -> None:
+    def __init__(self, targets: Tensor, seed: int, engine: str | None, ranks: Ranks = ALONE) -> None:
         self.prepared = prepare(targets, engine=engine)
-        self.seed = seed
+        self.seed, self.ranks = seed, ranks
 
     def begin(self, step: int) -> None:
         """Nothing to prepare: every step uses the same targets."""
@@ -142,6 +145,7 @@ class SubspaceSampler:
     """Noise in a fresh random subspace per step, leading principal directions apart.
 
     ahead : steps whose subspaces share one pass over the targets; it changes no bit
+    ranks : each projects its rows of the targets, and all get all coordinates; it changes no bit either
     """
 
     def __init__(
@@ -152,14 +156,17 @@ class SubspaceSampler:
         seed: int,
         engine: str | None,
         ahead: int = 1,
+        ranks: Ranks = ALONE,
     ) -> None:
-        self.ahead, self.streams = ahead, Streams()
+        self.ahead, self.streams, self.ranks = ahead, Streams(), ranks
         kind = Structured if plan.structured else Dense
         self.directions: Directions = kind(seed, targets.shape[1])
         self.shared: tuple[int, Tensor] | None = None  # the first step of the pass, and all its coordinates
         self.targets, self.plan, self.seed, self.engine = targets, plan, seed, engine
+        self.mine = rows_of(targets, *ranks.rows(len(targets)))
         self.axes = None if principal is None or plan.principal == 0 else principal.axes[: plan.principal]
-        self.apart = None if self.axes is None else onto(targets, self.axes)
+        self.own_apart = None if self.axes is None else onto(self.mine, self.axes)
+        self.apart = None if self.own_apart is None else ranks.joined(self.own_apart, len(targets))
 
     def begin(self, step: int) -> None:
         """The targets' coordinates in the step's subspace, from a pass over them if it is not done yet."""
@@ -184,13 +191,15 @@ class SubspaceSampler:
 
         def coordinates_of(lo: int, hi: int, rows: Tensor) -> Tensor:
             along = projector.onto(rows)
-            if self.apart is None or mixed is None:
+            if self.own_apart is None or mixed is None:
                 return along
-            return along.sub_(project(self.apart[lo:hi], mixed))
+            return along.sub_(project(self.own_apart[lo:hi], mixed))
 
-        if isinstance(self.targets, StreamedTargets):
-            return self.targets.map(coordinates_of, count, projector.operations)
-        return coordinates_of(0, len(self.targets), self.targets)
+        if isinstance(self.mine, StreamedTargets):
+            own = self.mine.map(coordinates_of, count, projector.operations)
+        else:
+            own = coordinates_of(0, len(self.mine), self.mine)
+        return self.ranks.joined(own, len(self.targets))
 
     def for_checks(self, subspace: int) -> SubspaceSampler:
         """Exactly normal subspaces of that dimension, drawn from streams that no step uses."""

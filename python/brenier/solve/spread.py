@@ -18,7 +18,9 @@ import numpy as np
 import torch
 
 from brenier.engine.circles import circle_counts, circle_points, circle_wins
-from brenier.solve.batch import circle_chunks, mean_gap
+from brenier.engine.ranks import Ranks
+from brenier.solve.batch import GAP_CIRCLES, circle_chunks, mean_gap
+from brenier.solve.crowded import CROWDED_STEPS
 from brenier.solve.fixed_order import dot
 from brenier.solve.problem import Problem
 from brenier.solve.sampling import CIRCLE_GAIN, FullSampler, SubspaceSampler
@@ -32,16 +34,16 @@ STEP, STEP_DECAY = 0.7, 4.0
 AVERAGE_FROM = 1.5  # independent samples per target
 AVERAGE_POWER = 0.5
 LONGEST_MEMORY = 20.0  # independent samples per target that the curvature remembers
-GAP_STEPS = 17  # the first steps measure how close runners-up are (solver.CROWDED_STEPS),
-GAP_CIRCLES = 8  # on the points of some circles
 CURVATURE_FLOOR = 0.3
 MONITOR_EVERY = 4  # steps between two looks at the average
 
 
-def temperature(samples: int, targets: int, scale: float) -> float:
-    """ε for the step after that many samples."""
-    shrink = max(CIRCLE_GAIN * samples / targets, 1.0) ** -0.25
-    return max(LAST_TEMPERATURE, FIRST_TEMPERATURE * shrink) * scale
+def temperature(
+    samples: int, targets: int, scale: float, gain: float = CIRCLE_GAIN, last: float = LAST_TEMPERATURE
+) -> float:
+    """ε for the step after that many samples, each worth ``gain`` independent ones."""
+    shrink = max(gain * samples / targets, 1.0) ** -0.25
+    return max(last, FIRST_TEMPERATURE * shrink) * scale
 
 
 def spread_step(
@@ -51,27 +53,55 @@ def spread_step(
     n, epsilon = problem.size, temperature(state.samples, problem.size, float(np.median(start.temperature)))
     found = collect(state, sampler, batch, epsilon, n)
     weight, sharp, square = (part / (FIXED_POINT_ONE * CIRCLE_POINTS * (batch // 2)) for part in found.sums)
-    curvature, memory = updated_curvature(state, (weight - square) / epsilon, CIRCLE_GAIN * batch / n)
-    floor = CURVATURE_FLOOR * problem.masses / (0.5 * start.temperature)
-    step = state.step + 1
-    change = STEP / math.sqrt(1 + step / STEP_DECAY) * (2 * sharp - weight - problem.masses)
-    change = np.clip(change / np.maximum(curvature, floor), -start.temperature, start.temperature)
+    measured = Measured(weight, sharp, square, problem.masses)
+    after = descended(state, measured, problem.masses, start.temperature, epsilon, batch, CIRCLE_GAIN)
+    return after.updated(
+        monitor=state.monitor.add(found.tally, problem.masses, batch, after.samples),
+        gap=found.gap,
+        epsilon=epsilon,
+    )
+
+
+@dataclass(frozen=True)
+class Measured:
+    """Soft counts as shares of a step's draws, (n,) each."""
+
+    weight: np.ndarray  # Σ p at ε
+    sharp: np.ndarray  # Σ p at ε/√2
+    square: np.ndarray  # Σ p² at ε
+    wanted: np.ndarray  # the share that the target should have of these draws
+
+
+def descended(
+    state: State,
+    measured: Measured,
+    masses: np.ndarray,
+    temperature: np.ndarray,
+    epsilon: float | np.ndarray,
+    batch: int,
+    gain: float,
+) -> State:
+    """The state after a step on so many draws, each worth ``gain`` independent ones; temperature is τ, (n,)."""
+    n, step, samples = len(masses), state.step + 1, state.samples + batch
+    spread = (measured.weight - measured.square) / epsilon
+    curvature, memory = updated_curvature(state, spread, gain * batch / n)
+    floor = CURVATURE_FLOOR * masses / (0.5 * temperature)
+    change = (
+        STEP / math.sqrt(1 + step / STEP_DECAY) * (2 * measured.sharp - measured.weight - measured.wanted)
+    )
+    change = np.clip(change / np.maximum(curvature, floor), -temperature, temperature)
     heights = state.heights - change
-    heights = heights - dot(problem.masses, heights)
-    samples = state.samples + batch
-    averaged = state.averaged + 1 if CIRCLE_GAIN * samples >= AVERAGE_FROM * n else 0
+    heights = heights - dot(masses, heights)
+    averaged = state.averaged + 1 if gain * samples >= AVERAGE_FROM * n else 0
     average = polynomial_average(state.average, heights, averaged, AVERAGE_POWER) if averaged else heights
     return state.updated(
         heights=heights,
         average=average,
         curvature=curvature,
         curvature_weight=memory,
-        monitor=state.monitor.add(found.tally, problem.masses, batch, samples),
         step=step,
         samples=samples,
         averaged=averaged,
-        gap=found.gap,
-        epsilon=epsilon,
     )
 
 
@@ -97,11 +127,23 @@ def collect(
             total += one.numpy()
         if judging:
             found.tally = found.tally.plus(*circle_wins(circles, average), circles.circles)
-        if first == 0 and state.step < GAP_STEPS:
+        if first == 0 and state.step < CROWDED_STEPS.stop:
             found.gap = mean_gap(
                 circle_points(circles.head(GAP_CIRCLES), heights), MARGIN * epsilon, state.gap
             )
-    return found
+    return pooled(found, sampler.ranks, state.step)
+
+
+def pooled(found: Found, ranks: Ranks, step: int) -> Found:
+    """What the circles of all ranks say: integers summed, the gap that rank 0 has measured."""
+    if ranks.world == 1:
+        return found
+    tally = found.tally
+    own = [*found.sums, tally.wins, tally.squares, np.array([tally.groups, tally.draws])]
+    total = ranks.total(torch.from_numpy(np.concatenate(own))).numpy()
+    *vectors, (groups, draws) = np.split(total, np.cumsum([len(part) for part in own[:-1]]))
+    gap = ranks.first(found.gap) if step < CROWDED_STEPS.stop else found.gap
+    return Found(vectors[:3], Tally(vectors[3], vectors[4], int(groups), int(draws)), gap)
 
 
 def updated_curvature(state: State, measured: np.ndarray, batches: float) -> tuple[np.ndarray, float]:

@@ -82,7 +82,10 @@ class StreamedPotential(Potential):
         if targets is None:
             raise InputError("targets", expected="the source this potential was fitted to", got="None")
         source: LatentSource = open_source(targets)
-        problem = streamed_problem(source, None, columns=32)
+        masses = potential_file.masses_in(
+            path, len(source)
+        )  # the centre is that of the masses it was fitted to
+        problem = streamed_problem(source, masses, columns=32)
         tensors, info = potential_file.read_checked(path, problem.fingerprint(), len(source))
         if not isinstance(problem.targets, StreamedTargets):
             raise RuntimeError("a streamed problem streams its targets")

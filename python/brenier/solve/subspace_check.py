@@ -100,10 +100,11 @@ def subspace_check(
 
 
 def wins_of(sampler: SubspaceSampler, heights: np.ndarray, subspace: int, rows: int) -> np.ndarray:
-    """Wins of each target among the samples of one numbered subspace, int32 (n,)."""
+    """Wins of each target among the samples of one numbered subspace, which ranks share, int32 (n,)."""
     sampler.begin(subspace)
     counts, h = torch.zeros(len(heights), dtype=torch.int64), torch.from_numpy(heights)
-    for lo in range(0, rows, ROWS_PER_CALL):
-        draw = sampler.draw(subspace * rows + lo, min(ROWS_PER_CALL, rows - lo))
+    lo, hi = sampler.ranks.share(rows)
+    for at in range(lo, hi, ROWS_PER_CALL):
+        draw = sampler.draw(subspace * rows + at, min(ROWS_PER_CALL, hi - at))
         assign(draw.noise, draw.targets, h, counts=counts)
-    return counts.int().numpy()
+    return sampler.ranks.total(counts).int().numpy()

@@ -7,17 +7,27 @@ images through the potential, with the targets' masses as well as the potential 
 
 from __future__ import annotations
 
+import copy
 import time
 from typing import Any, Protocol
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from brenier.data import noise
+from brenier.data.latents import number
 from brenier.data.order import Shuffle
+from brenier.engine.ranks import Ranks, this_rank
 from brenier.errors import InputError
 from brenier.pair import PairedPool
+from brenier.solve import Potential, StreamedPotential
+from brenier.solve.problem import row_norms, subtract
+from brenier.solve.start import LEAST_QUANTILE, quantiles
+from brenier.transport.subspace import SubspacePairs
 from brenier.types import Array
+
+MOST_LEVEL = 4.0  # τ: the most that balancing changes a height
 
 
 class Assigner(Protocol):
@@ -31,6 +41,7 @@ class PairSource:
     """What the couplings share: an endless iterator with a position."""
 
     kind: str
+    moving: tuple[str, ...] = ("position",)  # what of the state is progress, not identity
 
     def __init__(self, batch: int, seed: int) -> None:
         self.batch, self.seed, self.position = positive(batch, "batch"), int(seed), 0
@@ -54,7 +65,7 @@ class PairSource:
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Continue where `state` was taken; raises InputError where it belongs to another coupling."""
-        own = {name: value for name, value in self.state_dict().items() if name != "position"}
+        own = {name: value for name, value in self.state_dict().items() if name not in self.moving}
         given = {name: state.get(name) for name in own}
         if given != own:
             raise InputError("state", expected=str(own), got=str(given), remedy="build it as it was")
@@ -102,29 +113,127 @@ class PooledCoupling(PairSource):
 class Coupling(PairSource):
     """Noise with the data index that a potential sends it to: the semi-discrete coupling.
 
-    potential : brenier.Potential, or anything with assign(x) -> int64 indices; fitted to the training data
+    potential : brenier.Potential (StreamedPotential and HierarchicalPotential too), or anything with
+        assign(x) -> int64 indices; fitted to the training data
     dim : numbers per noise, d; None asks the potential (the width of its targets)
+    ahead : micro-batches that one call of the potential serves; it changes no bit without ``balance``. A streamed
+        potential reads all its targets in every call
+    subspace : None for exact mode: x ~ N(0, I_d) fresh, index = argmax_i ⟨x, y_i⟩ + h_i. Or m: subspace mode, many
+        pairs for each pass over the targets (brenier.transport.subspace.SubspacePairs), needs a Potential
+    balance : 0, or the strength of a feedback (0.5 serves) that lets every target occur as often as its mass says:
+        a target that came c − tν times too often among t pairs has its height lowered by balance · τ · (c − tν),
+        cut at ±4 τ. Counts then stay within a few of tν for ever; without it they stray like √(tν) and by the
+        potential's own error. Needs a Potential, exact mode
+    ranks : each rank of torch.distributed draws its own pairs: in exact mode the ranks in turn have the micro-batches
+        of one process, in subspace mode its subspaces. False to draw the same everywhere
 
-    Pairs are (x, argmax_i ⟨x, y_i⟩ + h_i) with fresh x ~ N(0, I_d).
+    Raises InputError for options that do not go together, and for noise that no target wins.
     """
 
     kind = "semidiscrete"
+    moving = ("position", "counts")
 
     def __init__(
-        self, potential: Assigner, batch: int = 64, seed: int = 0, *, dim: int | None = None
+        self,
+        potential: Assigner,
+        batch: int = 64,
+        seed: int = 0,
+        *,
+        dim: int | None = None,
+        ahead: int = 1,
+        subspace: int | None = None,
+        balance: float = 0.0,
+        ranks: bool = True,
     ) -> None:
         super().__init__(batch, seed)
-        self.potential = potential
+        self.potential, self.balance = potential, number(balance, "balance", lowest=0.0)
         self.dim = width_of(potential) if dim is None else positive(dim, "dim")
+        self.ahead, self.ranks = positive(ahead, "ahead"), this_rank() if ranks else Ranks()
+        if subspace is not None and (balance or not isinstance(potential, Potential)):
+            raise InputError("subspace", expected="a brenier.Potential and balance=0", got=repr(subspace))
+        self.pairs = None if subspace is None else SubspacePairs(potential, subspace, self.seed, self.ranks)
+        self.level = Level(potential, self.balance) if balance else None
+        self._block: tuple[int, Tensor, Tensor] | None = None  # its number, noise and indices
+
+    def state_dict(self) -> dict[str, Any]:
+        self._settle()
+        state = super().state_dict() | {"world": self.ranks.world, "balance": self.balance}
+        state |= {"subspace": self.pairs.subspace if self.pairs else None, "dim": self.dim}
+        if self.level:
+            state |= {"ahead": self.ahead, "counts": self.level.counts.clone()}
+        return state
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        counts: Any = state.get("counts")
+        wanted = None if self.level is None else self.level.counts.shape
+        if (None if counts is None else counts.shape) != wanted:
+            raise InputError("state", expected=f"counts of shape {wanted}", got="others")
+        super().load_state_dict(state)
+        self._block = None
+        if self.level:
+            self.level.counts = counts.clone()
 
     def _draw(self, first: int) -> tuple[Tensor, Tensor]:
-        x = draw_noise(self.seed, first, self.batch, self.dim, "TRAIN")
         began = time.perf_counter()
-        indices = torch.as_tensor(self.potential.assign(x))
+        if self.pairs:
+            found = self.pairs.take(first, self.batch)
+            self.seconds += time.perf_counter() - began
+            return found
+        self._settle()
+        number, place = divmod(first // self.batch, self.ahead)
+        if self._block is None:
+            self._block = number, *self._assigned(number)
+        lo = place * self.batch
+        return self._block[1][lo : lo + self.batch], self._block[2][lo : lo + self.batch]
+
+    def _assigned(self, block: int) -> tuple[Tensor, Tensor]:
+        """Noise and indices of so many micro-batches, in one call of the potential."""
+        batches = range(block * self.ahead, (block + 1) * self.ahead)
+        numbers = [(k * self.ranks.world + self.ranks.rank) * self.batch for k in batches]
+        x = torch.cat([draw_noise(self.seed, first, self.batch, self.dim, "TRAIN") for first in numbers])
+        began = time.perf_counter()
+        potential = self.potential if self.level is None else self.level.potential()
+        indices = torch.as_tensor(potential.assign(x))
         self.seconds += time.perf_counter() - began
         if (indices < 0).any():
             raise InputError("potential", expected="a target for every noise", got="-1: no height is finite")
         return x, indices
+
+    def _settle(self) -> None:
+        """Forget a block that is handed out, once its targets are counted."""
+        if self._block is not None and self._block[0] != self.position // (self.batch * self.ahead):
+            if self.level:
+                self.level.counts += torch.bincount(self._block[2], minlength=len(self.level.counts))
+            self._block = None
+
+
+class Level:
+    """The feedback of Coupling(balance=): how often each target has come, and the heights that follow from it."""
+
+    def __init__(self, potential: Any, strength: float) -> None:
+        if not isinstance(potential, Potential):
+            raise InputError("balance", expected="a brenier.Potential", got=type(potential).__name__)
+        self.plain, self.reach = potential, strength * temperature_of(potential)
+        self.most = MOST_LEVEL * temperature_of(potential)
+        self.counts = torch.zeros(len(potential.heights), dtype=torch.int64)
+
+    def potential(self) -> Potential:
+        """The potential, its heights lowered where targets came too often."""
+        excess = self.counts.double() - self.counts.sum() * self.plain.masses
+        change = (self.reach * excess).clamp(-self.most, self.most).to(self.plain.heights.device)
+        levelled = copy.copy(self.plain)
+        object.__setattr__(levelled, "heights", self.plain.heights - change)
+        return levelled
+
+
+def temperature_of(potential: Potential) -> float:
+    """τ = median ‖y_i − ȳ‖ / Φ⁻¹(1 − 1/n), the spacing of the highest scores (docs/concept.md)."""
+    if isinstance(potential, StreamedPotential):
+        norms = np.concatenate([row_norms(tile) for _, _, tile in potential.streamed.tiles()])
+    else:
+        _, norms = subtract(potential.targets.cpu(), potential.centre.numpy())
+    spread = float(np.median(norms)) or 1.0
+    return spread / max(float(quantiles(np.array([1 / len(norms)]))[0]), LEAST_QUANTILE)
 
 
 def draw_noise(seed: int, first: int, rows: int, dim: int, stream: str) -> Tensor:
@@ -134,7 +243,7 @@ def draw_noise(seed: int, first: int, rows: int, dim: int, stream: str) -> Tenso
 
 def width_of(potential: Any) -> int:
     targets = getattr(potential, "targets", None)
-    if targets is None or targets.ndim != 2:
+    if targets is None or len(targets.shape) != 2:
         raise InputError(
             "dim", expected="the width of the noise, d", got="a potential without .targets (n, d)"
         )

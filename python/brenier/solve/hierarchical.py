@@ -1,0 +1,132 @@
+"""brenier.fit_hierarchical: potentials in two levels, for more targets than every noise can meet."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from dataclasses import replace
+
+import numpy as np
+import torch
+
+from brenier.engine import checks
+from brenier.errors import InputError
+from brenier.solve import solver
+from brenier.solve.checkpoint import restore
+from brenier.solve.conditional import ConditionalSampler
+from brenier.solve.fitting import (
+    checkpoint_file,
+    finished,
+    fit,
+    info_of,
+    owned_masses,
+    require_cpu_engine,
+    require_options,
+    say_plan,
+)
+from brenier.solve.hierarchical_potential import HierarchicalPotential
+from brenier.solve.memory import require_memory
+from brenier.solve.parts import Parts, divide
+from brenier.solve.problem import ACCEPTED, Problem
+from brenier.solve.result import FitResult, Record
+from brenier.solve.streamed import resident
+from brenier.types import Array
+
+COARSE_SHARE = 0.1  # of the tolerance, for the masses of the parts
+
+
+def fit_hierarchical(
+    targets: Array,
+    *,
+    parts: int | Array | None = None,
+    weights: Array | None = None,
+    tol: float = 0.05,
+    max_samples: int | None = None,
+    seed: int = 0,
+    engine: str | None = None,
+    max_memory: int | None = None,
+    checkpoint: str | os.PathLike[str] | None = None,
+    resume: bool = False,
+    progress: bool = True,
+    callback: Callable[[Record], None] | None = None,
+) -> FitResult:
+    """Fit a map of two levels: a potential over parts of the targets, and one inside each part.
+
+        p = argmax_q ⟨x, c_q⟩ + H_q,   i = argmax_{i in p} ⟨x, y_i⟩ + h_i,   P(i wins) = ν_i
+
+    c_q is the centroid of part q. H is fitted first, to a tenth of the tolerance; then all h together, each part on
+    the draws that fall into its cell. A draw meets P + n/P targets instead of n. The map has the masses wanted,
+    proved by the same independent check over all n cells as in ``fit``; it is not the optimal map, and
+    docs/scaling.md says what that costs.
+
+    targets : (n, d) tensor or array in memory (a memmap counts as one), float16 to float64
+    parts : their number P, by k-means (needs scikit-learn); or the part of each target, integers (n,);
+        None for √n by k-means. Parts with equal centroids become one
+    weights, tol, max_samples, seed, engine, max_memory, checkpoint, resume, progress, callback : as in brenier.fit;
+        max_samples bounds the draws of the second level
+
+    Returns a FitResult whose potential is a HierarchicalPotential; Ctrl-C in the second level returns the best so
+    far. Not shared by ranks: each would fit alone. Warns NotConvergedWarning, raises InputError, EngineError,
+    FileError, and MissingPackageError without scikit-learn.
+    """
+    require_options("normal", tol, max_samples, seed)
+    require_cpu_engine(engine)
+    if isinstance(targets, str | os.PathLike) or not isinstance(targets, torch.Tensor | np.ndarray):
+        raise InputError("targets", expected="a tensor or an array", got=type(targets).__name__)
+    matrix = checks.as_matrix(targets, "targets", dtypes=ACCEPTED).cpu()
+    if 0 in matrix.shape:
+        raise InputError(
+            "targets", expected="at least one target and dimension", got=str(tuple(matrix.shape))
+        )
+    file = checkpoint_file(checkpoint, resume)
+    say_plan(require_memory(matrix, max_memory), progress)
+    divided = divide(matrix, weights, parts, int(seed))
+    coarse = fit(
+        divided.centroids,
+        weights=divided.masses,
+        tol=max(COARSE_SHARE * tol, 1e-9),
+        seed=seed,
+        engine=engine,
+        progress=False,
+        ranks=False,
+    ).potential
+    problem = joined_problem(divided, len(matrix))
+    budget = int(max_samples or solver.default_max_samples(problem.size, tol))
+    settings = solver.Settings(float(tol), budget, int(seed), engine, progress, callback, file)
+    run = solver.begin(problem, settings)
+    run.sampler = ConditionalSampler(divided, coarse, int(seed), engine)
+    if resume and file is not None:
+        restore(file, run)
+    status = solver.solve(run)
+    potential = HierarchicalPotential.over(
+        coarse,
+        torch.from_numpy(divided.labels),
+        matrix,
+        problem.expand(run.state.average),
+        owned_masses(problem),
+        info=info_of(run, solver.final_error(run)[0]) | {"parts": len(divided.masses)},
+        engine=engine,
+    )
+    return finished(run, status, potential)
+
+
+def joined_problem(parts: Parts, given: int) -> Problem:
+    """All parts' distinct targets in the order of parts, each less the centroid of its part.
+
+    The parts keep views of it, so that the targets are held once.
+    """
+    ends = np.concatenate([[0], np.cumsum(parts.sizes)])
+    members = np.full(given, -1, dtype=np.int64)
+    for first, rows, problem in zip(ends, parts.rows, parts.problems, strict=False):
+        members[rows] = first + problem.members
+    targets = torch.empty(int(ends[-1]), parts.problems[0].dimension)
+    for part, problem in enumerate(parts.problems):
+        own = targets[ends[part] : ends[part + 1]].copy_(resident(problem.targets))
+        parts.problems[part] = replace(problem, targets=own)
+    return Problem(
+        targets,
+        np.concatenate([mass * own.masses for mass, own in zip(parts.masses, parts.problems, strict=True)]),
+        np.concatenate([problem.norms for problem in parts.problems]),
+        np.zeros(parts.problems[0].dimension),
+        members,
+    )
