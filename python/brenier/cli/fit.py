@@ -71,7 +71,7 @@ def fit(targets: Path, out: Path, as_json: bool, quiet: bool, **options: Any) ->
             say(f"interrupted by {ending.name} while no step could be lost: nothing written")
             click.get_current_context().exit(ending.exit_code)
     if not first:
-        return
+        click.get_current_context().exit(ending.exit_code if ending.number else 0)
     emit(as_json, record, record["summary"])
     if ending.number:
         note(f"interrupted by {ending.name}; {where_to_go_on(options['checkpoint'])}")

@@ -125,6 +125,12 @@ def _solve(
     if n == 0:
         return Assigned(permutation, row_duals, column_duals, 0.0, 0.0, 0.0, 0.0, 0.0, False)
     held = None if prices is None else np.ascontiguousarray(prices, np.float64)
+    if held is not None and (held.shape != (n,) or not np.isfinite(held).all()):
+        raise InputError(
+            "prices",
+            expected=f"({n},) finite numbers",
+            got=f"shape {held.shape}, {int((~np.isfinite(held)).sum())} not finite",
+        )
     problem = _open(scores, maximize, gap, bid_from, held)
     status = problem.step(ELEMENTS_PER_STEP)
     while status == RUNNING and not (cancelled and cancelled.is_set()):

@@ -130,7 +130,14 @@ def require_same_fit(run: solver.Run) -> None:
     if run.ranks.world > 1:
         targets = run.problem.targets
         columns = targets.columns if isinstance(targets, StreamedTargets) else 0
-        place = (columns, run.settings.max_samples, run.state.step, run.state.samples)
+        place = (
+            columns,
+            run.settings.max_samples,
+            run.state.step,
+            run.state.samples,
+            len(run.checks),
+            run.next_check,
+        )
         run.ranks.require_same(f"{identity(run)} {place}", "targets, options and checkpoint")
 
 

@@ -128,10 +128,11 @@ def require_stream_memory(shape: tuple[int, int], max_memory: int | None) -> Str
 
 
 def memory_limit(max_memory: int | None) -> int:
-    """max_memory, or RESIDENT_SHARE of the machine's memory."""
+    """max_memory of this process, or RESIDENT_SHARE of the machine's memory, shared by the ranks on it (torchrun)."""
     require_bytes(max_memory)
     machine = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    return int(RESIDENT_SHARE * machine) if max_memory is None else max_memory
+    ranks = max(1, int(os.environ.get("LOCAL_WORLD_SIZE", "1")))
+    return int(RESIDENT_SHARE * machine) // ranks if max_memory is None else max_memory
 
 
 def must_stream(shape: tuple[int, int], max_memory: int | None) -> bool:

@@ -267,7 +267,7 @@ def fresh_check(run: Run, first: int) -> Check:
             masses,
             tol=tol,
             residual=run.residual,
-            first=first,
+            number=len(run.checks),
             at_samples=state.samples,
         )
     return independent_check(

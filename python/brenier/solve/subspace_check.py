@@ -77,17 +77,17 @@ def subspace_check(
     *,
     tol: float,
     residual: float,
-    first: int,
+    number: int,
     at_samples: int = 0,
 ) -> Check:
     """χ² of the potential on exactly normal subspaces that nothing else uses, in doubling rounds until decided.
 
-    ``sampler`` is that of the steps; ``first`` is the number of the first check sample. As in
-    independent_check, early rounds may only refute.
+    ``sampler`` is that of the steps; ``number`` counts the checks of a fit from 0: each has subspaces of its own, also
+    after one that was refuted early. As in independent_check, early rounds may only refute.
     """
     plan = plan_check(len(masses), tol, residual, sampler.widest)
     sampler, total, rows = sampler.for_checks(plan.subspace), plan.groups, plan.samples
-    start = -(-first // (rows * total)) * total  # where a pass for a whole check begins
+    start = number * total
     counts: list[np.ndarray] = []
     goal = min(FIRST_ROUND, total)
     while True:
