@@ -25,7 +25,7 @@ from brenier.diffusion import (
 from brenier.metrics import memorisation, mode_mixture_ratio
 from brenier.report.strips import strips
 from e2_page import charts, section  # noqa: F401  # the page asks this module for them
-from peers import sample_ddim, sample_dpm_solver
+from other_samplers import sample_ddim, sample_dpm_solver
 from torch import Tensor
 from tqdm import tqdm
 

@@ -59,7 +59,7 @@ def test_a_point_inside_a_polygon_is_won_by_its_target_and_edges_are_shared() ->
 
 @pytest.mark.parametrize("name", ["sample_ddim", "sample_dpm_solver"])
 def test_peers_reach_the_exact_end_of_a_gaussians_paths_with_their_order(name: str) -> None:
-    import peers
+    import other_samplers
 
     def gaussian(x: Tensor, sigma: float) -> Tensor:
         return x * 0.25 / (0.25 + sigma**2)
@@ -69,7 +69,9 @@ def test_peers_reach_the_exact_end_of_a_gaussians_paths_with_their_order(name: s
 
     def error(steps: int) -> float:
         return float(
-            (getattr(peers, name)(gaussian, start, edm_sigmas(steps, 0.002, 20.0)) - exact).abs().mean()
+            (getattr(other_samplers, name)(gaussian, start, edm_sigmas(steps, 0.002, 20.0)) - exact)
+            .abs()
+            .mean()
         )
 
     order = np.log2(error(20) / error(40))
