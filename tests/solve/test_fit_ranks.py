@@ -12,12 +12,13 @@ import torch
 import torch.distributed as dist
 import torch.multiprocessing as mp
 from brenier.data import ArraySource
+from brenier.data.latents import RowRange
 from brenier.engine import ranks as ranks_module
 from brenier.engine.ranks import Ranks
 from brenier.errors import InputError, RankLostError
 from brenier.solve import fitting, streamed
 from brenier.solve.result import Record
-from brenier.solve.shares import RowRange, rows_of
+from brenier.solve.shares import rows_of
 from helpers import known_answers as problems
 
 CLOUD = torch.randn(1201, 24, generator=torch.Generator().manual_seed(5))

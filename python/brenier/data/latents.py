@@ -134,8 +134,28 @@ class NoisedLatents:
         return (images * self.scale).add_(epsilon.to(images.device).mul_(self.sigma))
 
 
+class RowRange:
+    """Rows lo to hi − 1 of a latent source, as a source of their own."""
+
+    dtype = torch.float32
+
+    def __init__(self, source: LatentSource, lo: int, hi: int) -> None:
+        require_range(lo, hi, len(source))
+        self.source, self.first = source, lo
+        self.shape = (hi - lo, source.shape[1])
+
+    def __len__(self) -> int:
+        return self.shape[0]
+
+    def read(self, lo: int, hi: int, out: Tensor | None = None) -> Tensor:
+        require_range(lo, hi, len(self))
+        return self.source.read(self.first + lo, self.first + hi, out)
+
+
 def read_centred(source: LatentSource, lo: int, hi: int, centre: Tensor, out: Tensor) -> Tensor:
     """Rows less a centre, float32 (hi − lo, d), in out; raises InputError for rows of another shape or type."""
+    if isinstance(source, RowRange):
+        return read_centred(source.source, source.first + lo, source.first + hi, centre, out)
     if isinstance(source, NoisedLatents):
         return source.read(lo, hi, out, centre=centre)
     rows = source.read(lo, hi, out)

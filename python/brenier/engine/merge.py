@@ -45,9 +45,12 @@ class Listing:
         indices = np.concatenate([part[1] for part in parts])
         values = np.concatenate([part[2] for part in parts])
         scores = self.scores(values, heights[indices])
-        best = np.full((count, self.points), -np.inf)
-        np.maximum.at(best, owner, scores)
-        kept = np.flatnonzero((scores >= best[owner] - margin).any(axis=1))
+        best = np.full(count * self.points, -np.inf)
+        place = owner[:, None] * self.points + np.arange(self.points)
+        np.maximum.at(
+            best, place.ravel(), scores.ravel()
+        )  # in one dimension: in two it takes nine times as long
+        kept = np.flatnonzero((scores >= best[place] - margin).any(axis=1))
         kept = kept[np.argsort(owner[kept], kind="stable")]
         return np.bincount(owner[kept], minlength=count), indices[kept], values[kept]
 
