@@ -51,7 +51,7 @@ def cut(rows: int, y: FloatTargets | int8.Int8Targets, operations: float | None 
     operations = operations or OPERATIONS_PER_CALL
     per_row = 2 * max(1, targets) * max(1, depth)
     long = 10 * SHORTEST * LEAST_OPERATIONS / per_row  # rows of a block that is worth many ranges
-    least = max(BLOCK_ROWS // 2 if BLOCK_ROWS // 2 > long else LEAST_ROWS, int(LEAST_OPERATIONS / per_row))
+    least = max(BLOCK_ROWS // 2 if long < BLOCK_ROWS // 2 else LEAST_ROWS, int(LEAST_OPERATIONS / per_row))
     most = max(int(operations / per_row), LEAST_ROWS, min(BLOCK_ROWS, BLOCK_VALUES // max(1, depth)))
     blocks = row_blocks(rows, least, most, workers, body.rows)
     tallest = max((hi - lo for lo, hi in blocks), default=1)
