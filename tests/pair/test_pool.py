@@ -1,6 +1,7 @@
 """Pools hand out each pair once, in an order that depends on (seed, pool number) alone."""
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
 from typing import Any
 
@@ -214,3 +215,17 @@ def test_a_source_without_the_second_field_is_refused_where_it_is_needed(wish: s
         next(PairedPool(IMAGES, 8, 4, **{wish: True}))
     with pytest.raises(InputError, match="at least one batch"):
         next(PairedPool(DataLoader(IMAGES[:0]), 8, 4))
+
+
+def test_the_background_thread_of_a_pool_starts_no_threads_and_changes_no_other_threads_number() -> None:
+    before = torch.get_num_threads()
+    torch.set_num_threads(3)
+    try:
+        pool = PairedPool(torch.randn(8, 2), pool=4, batch=2)
+        assert pool._thread is not None
+        assert pool._thread.submit(torch.get_num_threads).result() == 1
+        assert torch.get_num_threads() == 3
+        with ThreadPoolExecutor(1) as later:
+            assert later.submit(torch.get_num_threads).result() == 3
+    finally:
+        torch.set_num_threads(before)
