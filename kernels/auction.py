@@ -23,7 +23,6 @@ LISTED = 128
 BID, SIFT, LEAST = 0, 1, 2
 """What a look is for: to bid, to give up a column that is off the best by more than ε, to know the least."""
 
-ROOMY = {(8, 0), (9, 0), (10, 0)}  # shared memory for four stages of 128 + 128 rows of 64 depths
 GROUP = 8  # row blocks whose tiles come together and share columns in the L2 cache
 COST_BITS = tl.constexpr(26)
 INFINITE = tl.constexpr(2**31 - 1)
@@ -50,7 +49,7 @@ def product_configuration(size: int, capability: tuple[int, int]) -> ProductConf
         return ProductConfig(64, 64, 64, 4, 1)
     if size <= 512:  # batches of classes: many small problems fill the GPU
         return ProductConfig(64, 64, 64, 4, 3)
-    return ProductConfig(128, 128, 64 if capability in ROOMY else 32, 8, 4)
+    return ProductConfig(128, 128, 32, 8, 4)  # with steps of 64 the addresses of a tile's costs would spill
 
 
 @triton.jit

@@ -52,7 +52,7 @@ def filter8_configuration(rows: int, targets: int, width: int, capability: tuple
     if capability == (0, 0):
         return FilterConfig(False, 64, 128, 64, 0, min(2, cdiv(targets, 128)), 4, 2, 4, 1)
     small = capability in LITTLE_SHARED
-    depth = 64 if small or width % 128 else 128
+    depth = 128 if capability[0] == 9 and width % 128 == 0 else 64  # elsewhere steps of 128 spill
     processors = PROCESSORS.get(capability, 80)
     blocks, tiles = cdiv(rows, 128), cdiv(targets, 128)
     splits = parts(False, blocks, tiles, processors)
