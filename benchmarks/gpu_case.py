@@ -53,7 +53,7 @@ def noise(engine: str) -> bool:
 
 def auction(engine: str) -> bool:
     """A few rounds of every way to share out an assignment; the numbers of the CPU's host check, or a proof."""
-    from brenier.engine.auction import Problems, certify
+    from brenier.engine.auction import Factors, Problems, certify, certify_costs
     from brenier.engine.registry import load
 
     scores = torch.randn(67 * 67 + 130 * 130, generator=torch.Generator().manual_seed(0), device="cpu").cuda()
@@ -61,7 +61,12 @@ def auction(engine: str) -> bool:
     bidders = [bidder] if engine == "triton" else [forced(bidder, *team) for team in TEAMS]
     answers = [one.solve(given, 2e-2) for one in bidders]
     same = all(torch.equal(one.permutation, answers[0].permutation) for one in answers)
-    return same and all(proof.within(2e-2) for one in answers for proof in certify(given, one))
+    proofs = [proof for one in answers for proof in certify(given, one)]
+    x, z = torch.randn(2, 3, 67, 70, generator=torch.Generator().manual_seed(1)).cuda()
+    factors = Factors(((x, z),), (67, 67, 67))
+    bids = bidder.solve_products(factors, 2e-2)
+    proofs += certify_costs(factors, bids) if bids is not None else []
+    return same and all(proof.within(2e-2) for proof in proofs)
 
 
 TEAMS = [("block", 1), ("cluster", 2), ("grid", 3)]
@@ -84,9 +89,9 @@ def main(engine: str) -> int:
         print("no CUDA device: torch.cuda.is_available() is False", file=sys.stderr)
         return 2
     wrong = [name for name, check in (("noise", noise), ("auction", auction)) if not check(engine)]
-    for which in ("half", "plain"):
+    for which in ("half", "plain", "int8") if engine == "triton" else ("half", "plain"):
         os.environ["BRENIER_GPU_FILTER"] = which
-        for case in CASES if which == "half" else CASES[:1]:
+        for case in CASES[:1] if which == "plain" else CASES:
             x, y = problem(*case)
             pairs = zip(answers(x, y, engine, "cuda"), answers(x, y, "reference", "cpu"), strict=True)
             if not all(torch.equal(mine, theirs) for mine, theirs in pairs):

@@ -1,4 +1,4 @@
-"""Assignment by rounds of bids in Triton: product, integer costs, and two kernels a round.
+"""Assignment by rounds of bids in Triton: product and integer costs in one kernel, and two kernels a round.
 
     cost[i, j] = ⌊(top_i − score[i, j])/unit⌋ (26 bits),  bid = price + second best − best + ε,  highest bid wins
 
@@ -13,13 +13,18 @@ best; the highest bid wins, then the lower row: packed into one 64-bit maximum, 
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import triton
 import triton.language as tl
+from brenier.kernels.filter import place_of
 
 LISTED = 128
 BID, SIFT, LEAST = 0, 1, 2
 """What a look is for: to bid, to give up a column that is off the best by more than ε, to know the least."""
 
+GROUP = 8  # row blocks whose tiles come together and share columns in the L2 cache
+COST_BITS = tl.constexpr(26)
 INFINITE = tl.constexpr(2**31 - 1)
 UNMADE = tl.constexpr(-(2**31))
 HIGHEST_PRICE = tl.constexpr(1 << 30)
@@ -27,15 +32,34 @@ ROW_BITS = tl.constexpr(24)
 LAST_ROW = tl.constexpr((1 << 24) - 1)
 
 
+@dataclass(frozen=True)
+class ProductConfig:
+    """Tiles of a product whose costs are made in its epilogue."""
+
+    block: int  # rows
+    columns: int
+    depth: int
+    warps: int
+    stages: int
+
+
+def product_configuration(size: int, capability: tuple[int, int]) -> ProductConfig:
+    """Tiles for (size, d) times (d, size) in float16 on that GPU; (0, 0) is the interpreter."""
+    if capability == (0, 0):
+        return ProductConfig(64, 64, 64, 4, 1)
+    if size <= 512:  # batches of classes: many small problems fill the GPU
+        return ProductConfig(64, 64, 64, 4, 3)
+    return ProductConfig(128, 128, 32, 8, 4)  # with steps of 64 the addresses of a tile's costs would spill
+
+
 @triton.jit
-def products(
-    x, z, out, rows, columns, depth, x_stride, z_stride,
-    BLOCK: tl.constexpr, BLOCK_DEPTH: tl.constexpr, PRECISION: tl.constexpr,
+def tile_sums(
+    x, z, rows, columns, depth, x_stride, z_stride,
+    BLOCK: tl.constexpr, COLUMNS: tl.constexpr, BLOCK_DEPTH: tl.constexpr, PRECISION: tl.constexpr,
 ):  # fmt: skip
-    """out[i, j] = ⟨x_i, z_j⟩ in float32, from float32 or float16."""
-    i = tl.program_id(0).to(tl.int64) * BLOCK + tl.arange(0, BLOCK)
-    j = tl.program_id(1).to(tl.int64) * BLOCK + tl.arange(0, BLOCK)
-    sums = tl.zeros((BLOCK, BLOCK), dtype=tl.float32)
+    """⟨x_i, z_j⟩ in float32, from float32 or float16, of the first rows at x and at z; 0 beyond the rows left there."""
+    i, j = tl.arange(0, BLOCK), tl.arange(0, COLUMNS)
+    sums = tl.zeros((BLOCK, COLUMNS), dtype=tl.float32)
     for first in range(0, depth, BLOCK_DEPTH):
         k = first + tl.arange(0, BLOCK_DEPTH)
         left = tl.load(
@@ -47,7 +71,58 @@ def products(
             other=0,
         )
         sums = tl.dot(left, tl.trans(right), sums, input_precision=PRECISION)
-    tl.store(out + i[:, None] * columns + j[None, :], sums, mask=(i[:, None] < rows) & (j[None, :] < columns))
+    return sums
+
+
+@triton.jit
+def products(
+    x, z, out, rows, columns, depth, x_stride, z_stride,
+    BLOCK: tl.constexpr, BLOCK_DEPTH: tl.constexpr, PRECISION: tl.constexpr,
+):  # fmt: skip
+    """out[i, j] = ⟨x_i, z_j⟩ in float32, from float32 or float16."""
+    row, column = tl.program_id(0).to(tl.int64) * BLOCK, tl.program_id(1).to(tl.int64) * BLOCK
+    sums = tile_sums(
+        x + row * x_stride, z + column * z_stride, rows - row, columns - column, depth, x_stride, z_stride,
+        BLOCK, BLOCK, BLOCK_DEPTH, PRECISION,
+    )  # fmt: skip
+    i, j = tl.arange(0, BLOCK)[:, None], tl.arange(0, BLOCK)[None, :]
+    inside = (i < rows - row) & (j < columns - column)
+    tl.store(out + row * columns + column + i * columns + j, sums, mask=inside)
+
+
+@triton.jit
+def sums_by_column(cost):
+    """int64 sums of costs of 26 bits over at most 2¹⁸ rows, without 64 bits a cost: high and low halves apart."""
+    return (tl.sum(cost >> 13, axis=0).to(tl.int64) << 13) + tl.sum(cost & 8191, axis=0)
+
+
+@triton.jit
+def product_costs(
+    x, z, reach, units, cost, column_sum, flags, n, depth, cost_stride, flags_stride,
+    BLOCK: tl.constexpr, COLUMNS: tl.constexpr, BLOCK_DEPTH: tl.constexpr, GROUP: tl.constexpr,
+):  # fmt: skip
+    """Problem k = program_id(1): cost[k, i, j] = reach[k, i] − ⌈⟨x_ki, z_kj⟩·units_k⌉, and sums by column.
+
+    x, z (B, n, depth) float16; reach (B, n) int32; units (B,) float64, powers of two: the product is exact, and with
+    it the floor. Sets the problem's flag where a cost leaves its 26 bits: no bound is taken on trust.
+    """
+    k = tl.program_id(1).to(tl.int64)
+    block, part = place_of(tl.program_id(0), tl.cdiv(n, BLOCK), tl.cdiv(n, COLUMNS), GROUP)
+    row, column = block * BLOCK, part * COLUMNS
+    score = tile_sums(
+        x + (k * n + row) * depth, z + (k * n + column) * depth, n - row, n - column, depth, depth, depth,
+        BLOCK, COLUMNS, BLOCK_DEPTH, "ieee",
+    )  # fmt: skip
+    i, j = tl.arange(0, BLOCK), tl.arange(0, COLUMNS)
+    inside = (i[:, None] < n - row) & (j[None, :] < n - column)
+    steps = tl.ceil(score * tl.load(units + k).to(tl.float32)).to(tl.int32)
+    farthest = tl.load(reach + k * n + row + i, mask=i < n - row, other=0)
+    whole = tl.where(inside, farthest[:, None] - steps, 0)
+    tile = cost + (k * n + row) * cost_stride + column
+    tl.store(tile + i[:, None] * cost_stride + j[None, :], whole, mask=inside)
+    tl.atomic_add(column_sum + k * n + column + j, sums_by_column(whole), mask=j < n - column)
+    if tl.max(tl.max((whole >> COST_BITS != 0).to(tl.int32), axis=1), axis=0) > 0:  # negative ones too
+        tl.atomic_max(flags + k * flags_stride, 1)
 
 
 @triton.jit

@@ -121,6 +121,17 @@ def place_of(unit, blocks, splits, GROUP: tl.constexpr):
 
 
 @triton.jit
+def walk_of(
+    unit, rows, targets, splits, GROUP: tl.constexpr, BLOCK_ROWS: tl.constexpr, BLOCK_TARGETS: tl.constexpr
+):
+    """The rows of a unit (BLOCK_ROWS,), and the first target and the end of its part."""
+    block, split = place_of(unit, tl.cdiv(rows, BLOCK_ROWS), splits, GROUP)
+    walk = tl.cdiv(tl.cdiv(targets, BLOCK_TARGETS), splits) * BLOCK_TARGETS
+    row = block.to(tl.int64) * BLOCK_ROWS + tl.arange(0, BLOCK_ROWS)
+    return row, split * walk, tl.minimum((split + 1) * walk, targets)
+
+
+@triton.jit
 def ordered(value):
     """int32 in the order of the float32 values."""
     bits = value.to(tl.int32, bitcast=True)
@@ -197,14 +208,11 @@ def narrow_filter(
 ):  # fmt: skip
     """The filter where the whole depth is one step (BLOCK_DEPTH = width): x stays, only y moves."""
     depth = tl.arange(0, BLOCK_DEPTH)
-    blocks = tl.cdiv(rows, BLOCK_ROWS)
-    walk = tl.cdiv(tl.cdiv(targets, BLOCK_TARGETS), splits) * BLOCK_TARGETS
     for unit in range(tl.program_id(0), units, tl.num_programs(0)):
-        block, split = place_of(unit, blocks, splits, GROUP)
-        row = block.to(tl.int64) * BLOCK_ROWS + tl.arange(0, BLOCK_ROWS)
+        row, first_target, end = walk_of(unit, rows, targets, splits, GROUP, BLOCK_ROWS, BLOCK_TARGETS)
         factor, room_for_error, bar = open_rows(row, rows, scale, slack, best, count, room)
         left = tl.load(x + row[:, None] * BLOCK_DEPTH + depth[None, :])
-        for start in range(split * walk, tl.minimum((split + 1) * walk, targets), BLOCK_TARGETS):
+        for start in range(first_target, end, BLOCK_TARGETS):
             target = start + tl.arange(0, BLOCK_TARGETS)
             right = tl.load(y + target.to(tl.int64)[None, :] * BLOCK_DEPTH + depth[:, None])
             score = tl.load(bias + target)[None, :] * factor[:, None] - bar[:, None]
@@ -223,14 +231,11 @@ def wide_filter(
 ):  # fmt: skip
     """The filter for any width, a multiple of BLOCK_DEPTH; SECTION = 0 sums the whole depth in one chain."""
     depth = tl.arange(0, BLOCK_DEPTH)
-    blocks = tl.cdiv(rows, BLOCK_ROWS)
-    walk = tl.cdiv(tl.cdiv(targets, BLOCK_TARGETS), splits) * BLOCK_TARGETS
     for unit in range(tl.program_id(0), units, tl.num_programs(0)):
-        block, split = place_of(unit, blocks, splits, GROUP)
-        row = block.to(tl.int64) * BLOCK_ROWS + tl.arange(0, BLOCK_ROWS)
+        row, first_target, end = walk_of(unit, rows, targets, splits, GROUP, BLOCK_ROWS, BLOCK_TARGETS)
         factor, room_for_error, bar = open_rows(row, rows, scale, slack, best, count, room)
         left = x + row[:, None] * width + depth[None, :]
-        for start in range(split * walk, tl.minimum((split + 1) * walk, targets), BLOCK_TARGETS):
+        for start in range(first_target, end, BLOCK_TARGETS):
             target = start + tl.arange(0, BLOCK_TARGETS)
             right = y + target.to(tl.int64)[None, :] * width + depth[:, None]
             score = tl.load(bias + target)[None, :] * factor[:, None] - bar[:, None]

@@ -180,7 +180,7 @@ def test_blocks_of_rows_are_whole_and_cover_all(rows: int, most: int, blocks: in
 
 def test_an_unknown_filter_is_an_error_that_names_the_choices(monkeypatch: Any) -> None:
     monkeypatch.setenv("BRENIER_GPU_FILTER", "fp8")
-    with pytest.raises(EngineError, match="expected one of half, plain, got 'fp8'"):
+    with pytest.raises(EngineError, match="expected one of half, int8, plain, got 'fp8'"):
         gpu_filter()
 
 

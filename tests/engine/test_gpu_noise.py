@@ -6,7 +6,7 @@ from brenier.data import Stream, normal
 from brenier.engine import gpu_noise
 from brenier.engine.cuda import why_module_missing
 from brenier.engine.cuda_filter import module
-from brenier.engine.triton import interpreted
+from brenier.engine.triton_filter import interpreted
 from torch import Tensor
 
 SEEDS = [0, 1, 0x80000000, 0x299F31D0A4093822, 2**64 - 1]

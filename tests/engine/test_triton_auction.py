@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import torch
 from auction_cases import assert_certified, families, problems, products, solved
-from brenier.engine.triton import interpreted
 from brenier.engine.triton_auction import TritonBidder
+from brenier.engine.triton_filter import interpreted
 
 BIDDER = TritonBidder(interpreted=True)
 here = pytest.mark.skipif(not interpreted(), reason="a GPU is here")

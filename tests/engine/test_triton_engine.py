@@ -9,8 +9,8 @@ import torch
 from brenier.engine import triton as engine_module
 from brenier.engine import triton_filter
 from brenier.engine.reference import ReferenceEngine
-from brenier.engine.triton import TritonEngine, interpreted
-from brenier.engine.triton_filter import kernels
+from brenier.engine.triton import TritonEngine
+from brenier.engine.triton_filter import interpreted, kernels
 from gpu_cases import CASES, assert_same_answer, normal
 from hypothesis import given, settings
 from hypothesis import strategies as st

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import triton
 from brenier.kernels import filter as filters
-from brenier.kernels import noise, rescore
+from brenier.kernels import filter8, noise, rescore
 from triton.backends.compiler import GPUTarget
 from triton.compiler import ASTSource
 
@@ -20,6 +20,9 @@ TYPES = {
     "packed": "*fp16", "bias": "*fp32", "scale": "*fp32", "slack": "*fp32", "best": "*i64", "count": "*i32",
     "index": "*i32", "estimate": "*fp32", "weights": "*fp32", "h": "*fp64", "winner_out": "*i64",
     "score_out": "*fp64", "rho": "fp32", "out": "*fp32",
+}  # fmt: skip
+BYTES = TYPES | {
+    "packed": "*i8", "shift": "*fp32", "inverse": "*fp32", "dither": "*i32", "norm": "*fp32", "rest": "*fp32",
 }  # fmt: skip
 ALIGNED = {"x", "y", "packed", "width", "bias"}  # multiples of 16, as torch's memory and padded depths are
 CUOBJDUMP = Path(triton.__file__).parent / "backends/nvidia/bin/cuobjdump"
@@ -55,7 +58,21 @@ def report(name: str, made: object) -> None:
     print(name, matrix, f"shared={made.metadata.shared}", *(f"{k}={v}" for k, v in facts.items()))
 
 
+def int8(capability: int) -> None:
+    config = filter8.filter8_configuration(65536, 65536, 3072, divmod(capability, 10))
+    constants = {
+        "BLOCK_ROWS": config.block_rows, "BLOCK_TARGETS": config.block_targets,
+        "BLOCK_DEPTH": config.block_depth, "GROUP": config.group, "ROUNDS": 16,
+    }  # fmt: skip
+    warps, stages = config.warps, config.stages
+    made = compiled(filter8.byte_filter, constants, warps, stages, capability, "i8", types=BYTES)
+    report("byte_filter", made)
+    packing = {"ROWS": filter8.PACKED[0], "BLOCK": filter8.PACKED[1]}
+    report("pack_bytes", compiled(filter8.pack_bytes, packing, 4, 3, capability, "fp32", False, BYTES))
+
+
 def main(capability: int) -> None:
+    int8(capability)
     for width in (64, 128, 256, 3072, 8192):
         config = filters.filter_configuration(65536, 65536, width, divmod(capability, 10))
         constants = {

@@ -23,7 +23,7 @@ def test_kernels_use_matrix_units_and_spill_nothing(capability: str) -> None:
     assert done.returncode == 0, done.stderr
     lines = [line.split() for line in done.stdout.splitlines()]
     filters = [line for line in lines if "filter" in line[0]]
-    assert len(filters) == 5
+    assert len(filters) == 6
     assert {line[1] for line in filters} == {MATRIX[capability]}
     stacks = {
         line[0]: int(word.removeprefix("STACK=")) for line in lines for word in line if "STACK=" in word

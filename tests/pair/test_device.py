@@ -4,10 +4,12 @@ import brenier
 import numpy as np
 import pytest
 import torch
+from brenier.engine import auction_products
 from brenier.engine.assignment import assign_square
+from brenier.engine.auction import Factors
 from brenier.engine.cuda import why_module_missing
 from brenier.engine.cuda_auction import CudaBidder, HostRunner
-from brenier.engine.triton import interpreted
+from brenier.engine.triton_filter import interpreted
 from brenier.errors import EngineError, InputError
 from brenier.pair import PairingStatus, device
 from scipy.optimize import linear_sum_assignment
@@ -137,6 +139,27 @@ def test_conditions_and_arrays_go_the_same_way(engine: str) -> None:
     assert isinstance(found.permutation, np.ndarray)
     assert found.weight == expected.weight
     assert found.cost == pytest.approx(expected.cost, rel=1e-6)
+
+
+def test_scores_are_written_only_where_a_problem_stays_open(
+    engine: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if not interpreted():
+        pytest.skip("a GPU is here")
+    asked: list[float] = []
+    scored = Factors.scored
+    monkeypatch.setattr(Factors, "scored", lambda *given, rough: asked.append(rough) or scored(*given, rough))
+    n = size(engine, 60)
+    near = brenier.pair(DATA[:n], NOISE[:n], gap=1e-2, engine=engine)
+    assert asked == []
+    assert near.gap <= 1e-2
+    for gap in (0.0, 1e-7):
+        assert brenier.pair(DATA[:n], NOISE[:n], gap=gap, engine=engine).gap <= gap
+    assert asked == [False, True]
+    monkeypatch.setattr(auction_products, "ROOM_FOR_SUMS", 2.0**-5)
+    found = brenier.pair(DATA[:n], NOISE[:n], gap=1e-2, engine=engine)
+    assert found.status is PairingStatus.FINISHED_ON_CPU
+    assert asked == [False, True, True]
 
 
 def test_overflowing_products_are_about_data_and_noise(engine: str) -> None:

@@ -2,9 +2,11 @@
 
 import dataclasses
 import json
+import os
 
 import pytest
 import torch
+from brenier.engine.gpu_filter import gpu_filter
 from brenier.report import bench, gpu_table
 from brenier.report.clock import Clock
 
@@ -37,6 +39,19 @@ def test_every_goal_has_a_line_and_an_absent_engine_a_reason(record: dict) -> No
     assert not gpu_table.exact(record["rows"])
     assert "ratio: our rate over theirs" in bench.as_text(record)
     json.dumps(record["rows"])
+
+
+def test_an_engine_may_be_measured_with_a_filter_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert [name for case in gpu_table.CASES for name in case.filters] == ["triton:int8"]
+    monkeypatch.delenv(gpu_table.FILTER, raising=False)
+    for before in (None, "plain"):
+        if before is not None:
+            monkeypatch.setenv(gpu_table.FILTER, before)
+        with gpu_table.filter_of("triton:int8"):
+            assert gpu_filter() == "int8"
+        with gpu_table.filter_of("triton"):
+            assert gpu_filter() == (before or "half")
+        assert os.environ.get(gpu_table.FILTER) == before
 
 
 def test_ratios_are_of_the_times_of_one_run() -> None:

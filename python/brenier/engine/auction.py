@@ -31,17 +31,14 @@ FACTS = 12
 NOT_FINITE, STALLED = 1, 2
 
 
-@dataclass(frozen=True)
-class Problems:
-    """Square score matrices one after the other in one tensor, each contiguous."""
+class Squares:
+    """Square problems, one after the other."""
 
-    scores: Tensor  # (Σ n_k²,) float32 or float64
     sizes: tuple[int, ...]
-    maximize: bool = True
 
     @property
     def device(self) -> torch.device:
-        return self.scores.device
+        raise NotImplementedError
 
     @property
     def rows(self) -> int:
@@ -56,12 +53,6 @@ class Problems:
         ends = list(accumulate(self.sizes))
         return [slice(ends[k] - self.sizes[k], ends[k]) for k in which]
 
-    def scores_of(self, which: Sequence[int]) -> list[Tensor]:
-        """The (n, n) scores of these problems, as views."""
-        ends = list(accumulate(n * n for n in self.sizes))
-        places = [(ends[k], self.sizes[k]) for k in which]
-        return [self.scores[end - n * n : end].view(n, n) for end, n in places]
-
     def per_row(self, each: Tensor) -> Tensor:
         """A number of each problem (B,), for each of its rows (rows,)."""
         return each.repeat_interleave(self.size_tensor(), output_size=self.rows)
@@ -75,6 +66,42 @@ class Problems:
         if len(set(self.sizes)) <= 1:
             return torch.full((len(self.sizes),), self.largest, dtype=torch.int64, device=self.device)
         return torch.tensor(self.sizes, dtype=torch.int64).to(self.device)
+
+
+@dataclass(frozen=True)
+class Problems(Squares):
+    """Square score matrices one after the other in one tensor, each contiguous."""
+
+    scores: Tensor  # (Σ n_k²,) float32 or float64
+    sizes: tuple[int, ...]
+    maximize: bool = True
+
+    @property
+    def device(self) -> torch.device:
+        return self.scores.device
+
+    def scores_of(self, which: Sequence[int]) -> list[Tensor]:
+        """The (n, n) scores of these problems, as views."""
+        ends = list(accumulate(n * n for n in self.sizes))
+        places = [(ends[k], self.sizes[k]) for k in which]
+        return [self.scores[end - n * n : end].view(n, n) for end, n in places]
+
+
+@dataclass(frozen=True)
+class Factors(Squares):
+    """Problems whose scores are products x zᵀ, to be maximised; neither is written before somebody asks."""
+
+    parts: tuple[tuple[Tensor, Tensor], ...]  # at least one: x and z (B, n, d) of B problems of one size
+    sizes: tuple[int, ...]
+
+    @property
+    def device(self) -> torch.device:
+        return self.parts[0][0].device
+
+    def scored(self, bidder: Bidder, rough: bool) -> Problems:
+        """The same problems with their scores in memory; rough as for Bidder.products."""
+        scores = [bidder.products(x, z, rough).view(-1) for x, z in self.parts]
+        return Problems(scores[0] if len(scores) == 1 else torch.cat(scores), self.sizes)
 
 
 @dataclass(frozen=True)
@@ -96,13 +123,16 @@ class Bidder(Protocol):
     def solve(self, problems: Problems, gap: float) -> Bids:
         """Bids until the gap is proved, or until nothing more can be; launches only where it can."""
 
+    def solve_products(self, factors: Factors, gap: float) -> Bids | None:
+        """The same for scores that are not written (engine/auction_products.py); None where that cannot be."""
+
 
 @dataclass(frozen=True)
 class Proof:
     """What is known of one problem's permutation; the fields of engine.assignment.Assigned that judge it."""
 
-    total: float
-    identity_total: float
+    total: float  # below every row's best together, where scores were never written
+    identity_total: float  # nan where scores were never written
     excess: float  # at most this far from the optimum
     rounding: float
     gain: float  # the most by which any permutation can beat a random one
@@ -123,7 +153,7 @@ class Proof:
 def halves(rows: Tensor) -> Tensor:
     """Rows as float16, times a power of two that brings the largest element to between 2⁷ and 2⁸."""
     largest = rows.abs().amax() if rows.numel() else rows.new_zeros(())
-    exponent = torch.where(largest > 0, 8 - torch.frexp(largest.float()).exponent, 0)
+    exponent = torch.where(largest > 0, 8 - torch.frexp(largest.float()).exponent, 0).clamp(max=126)
     return torch.ldexp(rows, exponent).half().contiguous()
 
 
@@ -177,6 +207,19 @@ def certify(problems: Problems, bids: Bids) -> list[Proof]:
         proof(n, problems.maximize, fact, total)
         for n, fact, total in zip(problems.sizes, facts, totals, strict=True)
     ]
+
+
+def certify_costs(factors: Factors, bids: Bids) -> list[Proof]:
+    """What the prices prove of scores that were never written: from integers alone, a floor of each cost given away.
+
+    Σ score[i, π(i)] > Σ_i top_i − unit·(primal + n): less than n units more are lost than the costs say.
+    """
+    facts = bids.facts.cpu().tolist()
+    nothing, proofs = float("nan"), []
+    for n, fact in zip(factors.sizes, facts, strict=True):
+        lost = unit_of(fact[RANGE]) * (fact[PRIMAL] + n)
+        proofs.append(proof(n, True, fact, [-lost, nothing, 0.0, 0.0]))
+    return proofs
 
 
 def proof(n: int, maximize: bool, facts: list[int], totals: list[float]) -> Proof:

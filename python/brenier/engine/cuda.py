@@ -16,7 +16,7 @@ from brenier.engine.checks import require_finite
 from brenier.engine.cuda_auction import CudaBidder
 from brenier.engine.cuda_filter import CudaBackend, matrix, module
 from brenier.engine.filtered import Filtered
-from brenier.engine.gpu_filter import gpu_filter, halves_fit
+from brenier.engine.gpu_filter import gpu_filter, lists_fit
 from brenier.engine.halves import HalfTargets, pack_targets
 from brenier.engine.reference import ReferenceEngine
 from brenier.errors import EngineError
@@ -89,7 +89,7 @@ class CudaEngine:
     @property
     def screens(self) -> bool:
         """Whether rows of noise that are not finite are found on the way."""
-        return gpu_filter() == "half"
+        return gpu_filter() != "plain"
 
     def why_unavailable(self) -> str | None:
         missing = why_module_missing()
@@ -110,14 +110,14 @@ class CudaEngine:
 
     def prepare(self, y: Tensor) -> CudaTargets:
         targets = CudaTargets(y)
-        if y.numel() > 0 and halves_fit(len(y)):
+        if y.numel() > 0 and lists_fit(len(y)):
             targets.halves  # noqa: B018 - packed here, not in the first call
         return targets
 
     def assign(self, x: Tensor, y: CudaTargets, h: Tensor) -> tuple[Tensor, Tensor]:
         """Winners int64 (N,) and their float64 scores (N,), as in engine/reference.py."""
         trivial = x.numel() == 0 or y.values.numel() == 0
-        halves = halves_fit(len(y.values)) and not trivial
+        halves = lists_fit(len(y.values)) and not trivial
         if not halves:
             require_finite(x, "x")
         if trivial:
@@ -129,7 +129,7 @@ class CudaEngine:
     def candidates(self, x: Tensor, y: CudaTargets, h: Tensor, margin: float) -> Candidates:
         """Targets with float64 score ≥ best − margin, ascending by index, as in engine/reference.py."""
         trivial = x.numel() == 0 or y.values.numel() == 0
-        halves = halves_fit(len(y.values)) and not trivial
+        halves = lists_fit(len(y.values)) and not trivial
         if not halves:
             require_finite(x, "x")
         if trivial:

@@ -10,7 +10,7 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
-from brenier.engine.filtered import Tasks
+from brenier.engine.filtered import HalfTasks, Tasks
 from brenier.engine.halves import Lists
 
 ELEMENT = {torch.float32: 0, torch.float16: 1, torch.bfloat16: 2}  # csrc/cuda/scan.hpp, Element
@@ -52,12 +52,12 @@ class CudaBackend:
     def section(self, rows: int, targets: int, width: int) -> int:
         return int(self.config(rows, targets, width).section)
 
-    def pack(self, tasks: Tasks) -> None:
+    def pack(self, tasks: HalfTasks) -> None:
         sizes = {"rows": len(tasks.x), "depth": tasks.x.shape[1], "width": tasks.y.width}
         weights = tasks.weights.values.data_ptr()
         self.runner.run("pack", module().Packing(matrix(tasks.x), weights, lists(tasks.lists), **sizes))
 
-    def filter(self, tasks: Tasks) -> None:
+    def filter(self, tasks: HalfTasks) -> None:
         sizes = {"rows": len(tasks.x), "targets": len(tasks.y.values), "width": tasks.y.width}
         addresses = (tasks.y.packed.data_ptr(), tasks.bias.data_ptr())
         problem = module().Filter(lists(tasks.lists), *addresses, tasks.weights.rho, **sizes)

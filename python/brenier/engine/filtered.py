@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Generic, Protocol, TypeVar
 
 import torch
 from torch import Tensor
@@ -24,35 +24,56 @@ SCRATCH_BYTES = 1 << 30
 Assigned = tuple[Tensor, Tensor]
 
 
+class Packed(Protocol):
+    """Targets of a filter: halves.HalfTargets, int8_rows.ByteTargets."""
+
+    @property
+    def values(self) -> Tensor: ...
+    @property
+    def packed(self) -> Tensor: ...
+    @property
+    def width(self) -> int: ...
+
+
 @dataclass(frozen=True)
 class Tasks:
     """One block of rows on its way: operands, bias and lists."""
 
     x: Tensor  # (rows, d) as given
-    y: HalfTargets
+    y: Packed
     h: Tensor  # (n,) float64
     bias: Tensor
-    weights: Weights
     lists: Lists
 
 
-class Backend(Protocol):
-    """The launches; each returns without waiting for the device."""
+@dataclass(frozen=True)
+class HalfTasks(Tasks):
+    """What half precision needs besides."""
 
-    def section(self, rows: int, targets: int, width: int) -> int:
-        """Depth that the filter sums apart for this problem; 0 for all of it."""
+    weights: Weights
 
-    def pack(self, tasks: Tasks) -> None:
-        """Fills lists.packed, scale, slack, best and count from x."""
 
-    def filter(self, tasks: Tasks) -> None:
-        """Lists every target that may win."""
+class Decider(Protocol):
+    """The launches after a filter; each returns without waiting for the device."""
 
     def decide(self, tasks: Tasks, winners: Tensor, scores: Tensor, walk: bool) -> None:
         """Winners and scores of rows; of overflowed rows too where `walk`, slowly, else -1 and -inf."""
 
     def pair_scores(self, x: Tensor, y: Tensor, h: Tensor, row: Tensor, target: Tensor) -> Tensor:
         """Float64 scores of pairs in the contract's order."""
+
+
+class Backend(Decider, Protocol):
+    """All launches of half precision."""
+
+    def section(self, rows: int, targets: int, width: int) -> int:
+        """Depth that the filter sums apart for this problem; 0 for all of it."""
+
+    def pack(self, tasks: HalfTasks) -> None:
+        """Fills lists.packed, scale, slack, best and count from x."""
+
+    def filter(self, tasks: HalfTasks) -> None:
+        """Lists every target that may win."""
 
 
 def row_blocks(rows: int, width: int, room: int, most: int) -> list[tuple[int, int]]:
@@ -79,14 +100,23 @@ def each_block(rows: int, width: int, room: int, work: Callable[[int, int], Any]
         done = hi
 
 
-@dataclass(frozen=True)
-class Filtered:
-    """One problem, and the engine that does overflowed rows without the filter."""
+Launches = TypeVar("Launches", bound=Decider)
+Targets = TypeVar("Targets", bound=Packed)
 
-    backend: Backend
+
+@dataclass(frozen=True)
+class Filtering(Generic[Launches, Targets]):
+    """One problem on its way from the lists of a filter to the answer; overflowed rows are done by somebody else."""
+
+    backend: Launches
     x: Tensor
-    y: HalfTargets
+    y: Targets
     h: Tensor
+    room: int = ROOM
+
+    def listed(self, lo: int, hi: int, margin: float, room: int) -> Tasks:
+        """Rows lo to hi packed and filtered."""
+        raise NotImplementedError
 
     def assign(self, plain: Callable[[Tensor], Assigned]) -> Assigned:
         """Winners int64 (N,) and float64 scores (N,); plain(x) answers for rows whose lists overflow."""
@@ -94,7 +124,7 @@ class Filtered:
         scores = torch.empty(len(self.x), dtype=torch.float64, device=self.x.device)
 
         def work(lo: int, hi: int) -> None:
-            tasks = self.listed(lo, hi, 0.0, ROOM)
+            tasks = self.listed(lo, hi, 0.0, self.room)
             walk = capturing(self.x)
             self.backend.decide(tasks, winners[lo:hi], scores[lo:hi], walk)
             if not walk:
@@ -103,7 +133,7 @@ class Filtered:
                     screen(self.x, over)
                     winners[over], scores[over] = plain(self.x[over])
 
-        for _ in each_block(len(self.x), self.y.width, ROOM, work):
+        for _ in each_block(len(self.x), self.y.width, self.room, work):
             pass
         return winners, scores
 
@@ -121,18 +151,6 @@ class Filtered:
 
         return joined(list(each_block(len(self.x), self.y.width, ROOM_FOR_CANDIDATES, work)))
 
-    def listed(self, lo: int, hi: int, margin: float, room: int) -> Tasks:
-        """Rows lo to hi packed and filtered."""
-        x = self.x[lo:hi]
-        bias, pivot = halves.biases(self.h, self.y)
-        section = self.backend.section(len(x), len(self.y.values), self.y.width)
-        weights = halves.weights(self.y, pivot, margin, section)
-        lists = halves.empty_lists(len(x), self.y.width, room, x.device)
-        tasks = Tasks(x, self.y, self.h, bias, weights, lists)
-        self.backend.pack(tasks)
-        self.backend.filter(tasks)
-        return tasks
-
     def decided(self, tasks: Tasks, margin: float) -> Candidates:
         """The listed of each row by index, scored in float64, those within the margin of the best kept."""
         rows, lists = len(tasks.x), tasks.lists
@@ -148,6 +166,22 @@ class Filtered:
         best = best.scatter_reduce(0, row, score, "amax")
         keep = (score >= (best - margin)[row]) & (score > -torch.inf)
         return gathered(row[keep], target[keep], score[keep], rows)
+
+
+@dataclass(frozen=True)
+class Filtered(Filtering[Backend, HalfTargets]):
+    """One problem through the half-precision filter."""
+
+    def listed(self, lo: int, hi: int, margin: float, room: int) -> HalfTasks:
+        x = self.x[lo:hi]
+        bias, pivot = halves.biases(self.h, self.y)
+        section = self.backend.section(len(x), len(self.y.values), self.y.width)
+        weights = halves.weights(self.y, pivot, margin, section)
+        lists = halves.empty_lists(len(x), self.y.width, room, x.device)
+        tasks = HalfTasks(x, self.y, self.h, bias, lists, weights)
+        self.backend.pack(tasks)
+        self.backend.filter(tasks)
+        return tasks
 
 
 def screen(x: Tensor, rows: Tensor) -> None:

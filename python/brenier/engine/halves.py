@@ -168,8 +168,8 @@ def base_weights(y: HalfTargets, margin: float, relative: float) -> tuple[Tensor
 class Lists:
     """Rows as the filter reads them, and the places it writes to; padded to whole blocks of rows."""
 
-    packed: Tensor  # fp16 (rows padded, width)
-    scale: Tensor  # float32: 2^a
+    packed: Tensor  # fp16 (rows padded, width); int8 of the int8 filter
+    scale: Tensor  # float32: 2^a; of the int8 filter 1/w
     slack: Tensor  # float32
     best: Tensor  # int64: ordered bits of the best estimate, then the inverted index
     count: Tensor  # int32: listed targets; more than `room` means that the list has overflowed
@@ -181,15 +181,17 @@ class Lists:
         return self.index.shape[1]
 
 
-def empty_lists(rows: int, width: int, room: int, device: torch.device) -> Lists:
-    """Memory of torch's allocator; pack_rows fills all but the lists, which need no filling."""
+def empty_lists(
+    rows: int, width: int, room: int, device: torch.device, packed: torch.dtype = torch.float16
+) -> Lists:
+    """Memory of torch's allocator; packing fills all but the lists, which need no filling."""
     whole = padded(rows, ROW_PAD)
 
     def new(dtype: torch.dtype, *shape: int) -> Tensor:
         return torch.empty(shape, dtype=dtype, device=device)
 
     return Lists(
-        new(torch.float16, whole, width), new(torch.float32, whole), new(torch.float32, whole),
+        new(packed, whole, width), new(torch.float32, whole), new(torch.float32, whole),
         new(torch.int64, whole), new(torch.int32, whole),
         new(torch.int32, rows, room), new(torch.float32, rows, room),
     )  # fmt: skip

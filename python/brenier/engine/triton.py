@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import importlib
 import importlib.util
-import os
 from dataclasses import dataclass
 from functools import cached_property
 from types import ModuleType
@@ -18,23 +17,20 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from brenier.engine import certified
+from brenier.engine import certified, int8_rows
 from brenier.engine.checks import require_finite
 from brenier.engine.filtered import Filtered
-from brenier.engine.gpu_filter import gpu_filter, halves_fit
+from brenier.engine.gpu_filter import gpu_filter, lists_fit
 from brenier.engine.halves import HalfTargets, pack_targets
+from brenier.engine.int8_rows import ByteTargets
 from brenier.engine.reference import ReferenceEngine, concatenate
 from brenier.engine.triton_auction import TritonBidder
-from brenier.engine.triton_filter import TritonBackend
+from brenier.engine.triton_filter import TritonBackend, capability, interpreted
+from brenier.engine.triton_int8 import ByteBackend, ByteFiltered
 from brenier.types import Candidates
 
 PAIRS_AT_ONCE = 1 << 20
 """Survivors held at a time: 24 bytes each. A single row may exceed it, up to its n targets."""
-
-
-def interpreted() -> bool:
-    """Whether Triton was told to interpret its kernels on the CPU (before its first import)."""
-    return os.environ.get("TRITON_INTERPRET", "0").lower() in ("1", "true", "yes", "on", "y")
 
 
 def kernels() -> ModuleType:
@@ -66,11 +62,16 @@ class TritonTargets:
     def halves(self) -> HalfTargets:
         return pack_targets(self.values)
 
+    @cached_property
+    def bytes(self) -> ByteTargets:
+        return int8_rows.pack_targets(self.values)
+
 
 class TritonEngine:
     """brenier.kernels.assign on CUDA tensors, or on CPU tensors with TRITON_INTERPRET=1 (slow, for tests)."""
 
     name = "triton"
+    dithers = True
 
     def __init__(self) -> None:
         self.devices: tuple[str, ...] = ("cuda", "cpu") if interpreted() else ("cuda",)
@@ -78,7 +79,7 @@ class TritonEngine:
     @property
     def screens(self) -> bool:
         """Whether rows of noise that are not finite are found on the way."""
-        return gpu_filter() == "half"
+        return gpu_filter() != "plain"
 
     def why_unavailable(self) -> str | None:
         if importlib.util.find_spec("triton") is None:
@@ -97,9 +98,9 @@ class TritonEngine:
 
     def prepare(self, y: Tensor) -> TritonTargets:
         targets = TritonTargets(y)
-        if y.numel() > 0 and halves_fit(len(y)):
-            with on_device(y):
-                targets.halves  # noqa: B018 - packed here, not in the first call
+        if y.numel() > 0 and lists_fit(len(y)):
+            with on_device(y):  # packed here, not in the first call
+                targets.bytes if gpu_filter() == "int8" else targets.halves
         return targets
 
     def bidder(self, device: torch.device) -> TritonBidder:
@@ -107,18 +108,27 @@ class TritonEngine:
         return TritonBidder(interpreted=device.type == "cpu")
 
     def filtered(self, x: Tensor, y: TritonTargets) -> bool:
-        return not trivial(x, y) and halves_fit(len(y.values))
+        return not trivial(x, y) and lists_fit(len(y.values))
 
-    def assign(self, x: Tensor, y: TritonTargets, h: Tensor) -> tuple[Tensor, Tensor]:
+    def assign(
+        self,
+        x: Tensor,
+        y: TritonTargets,
+        h: Tensor,
+        exact: str = "certified",
+        warm: Tensor | None = None,  # noqa: ARG002 - guesses would save nothing
+    ) -> tuple[Tensor, Tensor]:
         """Winners int64 (N,) and their float64 scores (N,), as in engine/reference.py."""
         if not self.filtered(x, y):
             require_finite(x, "x")
         if trivial(x, y):
             return ReferenceEngine().assign(x, y.values, h)
         with on_device(x):
-            if self.filtered(x, y):
-                return half(x, y, h).assign(lambda rows: Filter(rows, y.scaled, h).assign())
-            return Filter(x, y.scaled, h).assign()
+            if not self.filtered(x, y):
+                return Filter(x, y.scaled, h).assign()
+            if gpu_filter() == "int8":
+                return in_bytes(x, y, h, exact).assign(lambda rows: by_halves(rows, y, h))
+            return by_halves(x, y, h)
 
     def candidates(self, x: Tensor, y: TritonTargets, h: Tensor, margin: float) -> Candidates:
         """Targets with float64 score ≥ best − margin, ascending by index, as in engine/reference.py."""
@@ -139,14 +149,19 @@ def trivial(x: Tensor, y: TritonTargets) -> bool:
     return x.numel() == 0 or y.values.numel() == 0
 
 
+def by_halves(x: Tensor, y: TritonTargets, h: Tensor) -> tuple[Tensor, Tensor]:
+    """Winners and scores through the half-precision filter, and the float32 filter for rows that overflow."""
+    return half(x, y, h).assign(lambda rows: Filter(rows, y.scaled, h).assign())
+
+
+def in_bytes(x: Tensor, y: TritonTargets, h: Tensor, exact: str) -> ByteFiltered:
+    """The problem as the int8 filter takes it."""
+    return ByteFiltered(ByteBackend(capability(x)), x, y.bytes, h.contiguous(), exact=exact)
+
+
 def half(x: Tensor, y: TritonTargets, h: Tensor) -> Filtered:
     """The problem as the half-precision filter takes it."""
     return Filtered(TritonBackend(capability(x)), x, y.halves, h.contiguous())
-
-
-def capability(tensor: Tensor) -> tuple[int, int]:
-    """Compute capability of the tensor's device; (0, 0) is the interpreter."""
-    return torch.cuda.get_device_capability(tensor.device) if tensor.is_cuda else (0, 0)
 
 
 def on_device(x: Tensor) -> contextlib.AbstractContextManager[Any]:

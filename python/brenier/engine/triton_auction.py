@@ -12,16 +12,19 @@ import torch
 from torch import Tensor
 
 from brenier.engine.auction import (
-    COST_BITS,
     FACTS,
+    FLAGS,
     MOST_ROUNDS,
     NOT_FINITE,
+    RANGE,
     STALLED,
     Bids,
+    Factors,
     Problems,
     halves,
     require_sizes,
 )
+from brenier.engine.auction_products import Costs, fuses, quantise_products, units_in_one
 from brenier.engine.triton_filter import kernels
 
 FIRST_EPSILON, LAST_EPSILON, EPSILON_RATIO, SAMPLED_ROWS = 0.2, 0.7, 5, 64
@@ -74,8 +77,7 @@ class TritonBidder:
         if not parts:
             empty = torch.empty(0, device=problems.device)
             return Bids(empty.long(), empty.int(), empty.double(), empty.long().reshape(0, FACTS))
-        fields = zip(*((one.permutation, one.price, one.top, one.facts) for one in parts), strict=True)
-        return Bids(*(torch.cat(field) for field in fields))
+        return joined(parts)
 
     def products(self, x: Tensor, z: Tensor, rough: bool) -> Tensor:
         """x zᵀ for (B, m, d), float32 from float32 or, if rough, from float16; float64 by torch."""
@@ -92,35 +94,81 @@ class TritonBidder:
             )  # fmt: skip
         return out
 
+    def solve_products(self, factors: Factors, gap: float) -> Bids | None:
+        """solve for scores that are not written; None where Triton cannot multiply such rows."""
+        require_sizes(factors.sizes)
+        if not all(fuses(x) for x, _ in factors.parts):
+            return None
+        return joined([bids for x, z in factors.parts for bids in self.part(x, z, gap)])
+
+    def part(self, x: Tensor, z: Tensor, gap: float) -> list[Bids]:
+        """Problems of one size, from x and z (B, n, d)."""
+        costs = Costs.empty(len(x), x.shape[1], x.shape[1], x.device)
+        quantise_products(x, z, costs)
+        made = zip(costs.cost, costs.column_sum, costs.top, costs.facts, strict=True)
+        return [self.bid(CostMatrix(*one), gap) for one in made]
+
     def one(self, scores: Tensor, maximize: bool, gap: float) -> Bids:
+        return self.bid(self.quantised(scores, maximize), gap)
+
+    def bid(self, costs: CostMatrix, gap: float) -> Bids:
+        n = len(costs.cost)
+        if n == 0 or int(costs.facts[FLAGS]):
+            device = costs.cost.device
+            price = torch.zeros(n, dtype=torch.int32, device=device)
+            return Bids(torch.arange(n, device=device), price, costs.top, costs.facts[None])
+        return Rounds(self, costs).run(gap)
+
+    def quantised(self, scores: Tensor, maximize: bool) -> CostMatrix:
+        """Costs from scores (n, n): a pass for the range of each row, one for the costs."""
         n = len(scores)
-        top = (scores.amax(1) if maximize else scores.amin(1)).double() if n else scores.new_zeros(0).double()
-        worst = (scores.amin(1) if maximize else scores.amax(1)).double() if n else top
-        width = float((top - worst).abs().max()) if n else 0.0
-        facts = torch.zeros(1, FACTS, dtype=torch.int64, device=scores.device)
-        if not width < torch.inf:  # NaN too
-            facts[0, 1] = NOT_FINITE
-        if n == 0 or not width < torch.inf:
-            price = torch.zeros(n, dtype=torch.int32, device=scores.device)
-            return Bids(torch.arange(n, device=scores.device), price, top, facts)
-        rounds = Rounds(self, scores, top, width, 1.0 if maximize else -1.0)
-        return rounds.run(gap)
+        made = Costs.empty(1, n, n, scores.device)
+        costs = CostMatrix(made.cost[0], made.column_sum[0], made.top[0], made.facts[0])
+        if n == 0:
+            return costs
+        worst = (scores.amin(1) if maximize else scores.amax(1)).double()
+        costs.top.copy_(scores.amax(1) if maximize else scores.amin(1))
+        width = (costs.top - worst).abs().amax()
+        if not float(width) < torch.inf:  # NaN too
+            costs.facts[FLAGS] = NOT_FINITE
+            return costs
+        costs.facts[RANGE] = width.view(torch.int64)
+        tile, code = (64, 128) if self.interpreted else (16, 128), kernels("auction")
+        code.quantise[(-(-n // tile[0]), -(-n // tile[1]))](
+            scores, costs.top, units_in_one(width), costs.cost, costs.column_sum, n, 1.0 if maximize else -1.0,
+            ROWS=tile[0], BLOCK=tile[1], num_warps=4, enable_fp_fusion=False,
+        )  # fmt: skip
+        return costs
+
+
+def joined(parts: list[Bids]) -> Bids:
+    """Bids of problems one after the other."""
+    fields = zip(*((one.permutation, one.price, one.top, one.facts) for one in parts), strict=True)
+    return Bids(*(torch.cat(field) for field in fields))
+
+
+@dataclass(frozen=True)
+class CostMatrix:
+    """One problem as it is bid for; facts hold its range and whether there is anything to bid for."""
+
+    cost: Tensor  # int32 (n, n)
+    column_sum: Tensor  # int64 (n,)
+    top: Tensor  # float64 (n,)
+    facts: Tensor  # int64 (FACTS,)
 
 
 class Rounds:
     """One problem on its way: costs, prices, lists and who has what, all on the device."""
 
-    def __init__(self, bidder: TritonBidder, scores: Tensor, top: Tensor, width: float, sign: float) -> None:
-        self.n, self.top, self.bidder = len(scores), top, bidder
-        device, n = scores.device, self.n
+    def __init__(self, bidder: TritonBidder, costs: CostMatrix) -> None:
+        self.n, self.top, self.bidder = len(costs.cost), costs.top, bidder
+        device, n = costs.cost.device, self.n
         listed = kernels("auction").LISTED
 
         def full(value: int, *size: int, dtype: torch.dtype = torch.int32) -> Tensor:
             return torch.full(size, value, dtype=dtype, device=device)
 
-        self.range_bits = int(torch.tensor(width, dtype=torch.float64).view(torch.int64))
-        self.cost, self.column_sum = full(0, n, n), full(0, n, dtype=torch.int64)
-        self.quantise(scores, sign)
+        self.cost, self.column_sum, self.range_bits = costs.cost, costs.column_sum, int(costs.facts[RANGE])
         self.cost_sum = int(self.column_sum.sum())
         self.price = ((self.cost_sum // n - self.column_sum) // n).int()
         self.bid, self.owner, self.column = full(0, n, dtype=torch.int64), full(-1, n), full(-1, n)
@@ -132,15 +180,6 @@ class Rounds:
         self.control = torch.tensor([n, 0], dtype=torch.int32, device=device)
         self.least, self.rounds, self.inserted = full(0, n), 0, 0
         self.together = min(128, 1 << (n - 1).bit_length())  # rows or columns of a program in the interpreter
-
-    def quantise(self, scores: Tensor, sign: float) -> None:
-        exponent = 0 if self.range_bits == 0 else (self.range_bits >> 52) - 1023 - (COST_BITS - 1)
-        units = torch.tensor([2.0 ** -max(exponent, -1000)], dtype=torch.float64, device=scores.device)
-        tile, code = (64, 128) if self.bidder.interpreted else (16, 128), kernels("auction")
-        code.quantise[(-(-self.n // tile[0]), -(-self.n // tile[1]))](
-            scores, self.top, units, self.cost, self.column_sum, self.n, sign,
-            ROWS=tile[0], BLOCK=tile[1], num_warps=4, enable_fp_fusion=False,
-        )  # fmt: skip
 
     def spread(self) -> float:
         """5/4 of the mean distance of cost + price from its row's mean, over some rows."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import os
 from dataclasses import dataclass
 from types import ModuleType
 from typing import Any
@@ -10,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from brenier.engine.filtered import ROOM, Tasks
+from brenier.engine.filtered import ROOM, HalfTasks, Tasks
 
 ROUNDS, MORE_ROUNDS = 4, 16
 """Hits that one tile may add to a row's list, for winners and for candidates within a margin."""
@@ -18,6 +19,16 @@ ROUNDS, MORE_ROUNDS = 4, 16
 
 def kernels(name: str) -> ModuleType:
     return importlib.import_module(f"brenier.kernels.{name}")
+
+
+def interpreted() -> bool:
+    """Whether Triton was told to interpret its kernels on the CPU (before its first import)."""
+    return os.environ.get("TRITON_INTERPRET", "0").lower() in ("1", "true", "yes", "on", "y")
+
+
+def capability(tensor: Tensor) -> tuple[int, int]:
+    """Compute capability of the tensor's device; (0, 0) is the interpreter."""
+    return torch.cuda.get_device_capability(tensor.device) if tensor.is_cuda else (0, 0)
 
 
 @dataclass(frozen=True)
@@ -36,7 +47,7 @@ class TritonBackend:
     def section(self, rows: int, targets: int, width: int) -> int:
         return int(self.config(rows, targets, width).section)
 
-    def pack(self, tasks: Tasks) -> None:
+    def pack(self, tasks: HalfTasks) -> None:
         x, lists, rescore = tasks.x, tasks.lists, kernels("rescore")
         together = rescore.INTERPRETED[0] if self.interpreted else rescore.PACKED[0]
         rescore.pack_rows[(len(lists.packed) // together,)](
@@ -45,7 +56,7 @@ class TritonBackend:
             ROWS=together, BLOCK=rescore.PACKED[1], num_warps=4,
         )  # fmt: skip
 
-    def filter(self, tasks: Tasks) -> None:
+    def filter(self, tasks: HalfTasks) -> None:
         y, lists = tasks.y, tasks.lists
         rows, targets = len(tasks.x), len(y.values)
         config = self.config(rows, targets, y.width)

@@ -92,7 +92,7 @@ def assign(
     if exact not in EXACT:
         raise InputError("exact", expected=" or ".join(map(repr, EXACT)), got=repr(exact))
     guesses = checks.last_winners(warm, len(noise), len(targets), targets.device)
-    # Only an engine that dithers has two ways of being exact, and gains by guesses; the others are strict always.
+    # Only an engine that dithers has two ways of being exact, or uses guesses; the others are strict always.
     how = {"exact": exact, "warm": guesses} if getattr(targets.engine, "dithers", False) else {}
     winners, scores = targets.engine.assign(noise, targets.packed, h64, **how)
     if counts is not None:

@@ -8,7 +8,7 @@ prices to start from; only then do scores leave the device, and the status says 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -17,7 +17,17 @@ from torch import Tensor
 
 from brenier.engine import checks
 from brenier.engine.assignment import LARGEST_EXACT_INTEGER, assign_batch
-from brenier.engine.auction import CLOSE_ENOUGH, Bidder, Bids, Problems, Proof, certify
+from brenier.engine.auction import (
+    CLOSE_ENOUGH,
+    Bidder,
+    Bids,
+    Factors,
+    Problems,
+    Proof,
+    certify,
+    certify_costs,
+)
+from brenier.engine.auction_products import FINEST_GAP
 from brenier.engine.registry import available, engine_for
 from brenier.errors import EngineError, InputError
 from brenier.pair.result import PairingStatus, judge
@@ -54,9 +64,21 @@ def bidder_for(device: torch.device, engine: str | None) -> Bidder | None:
 def solve_on_device(bidder: Bidder, problems: Problems, gap: float) -> Solved:
     """Permutations proved to lose at most that share of the gain, 0 for the optimum. Raises InputError."""
     bids = bidder.solve(problems, gap if gap > 0 else CLOSE_ENOUGH)
-    proofs: list[Any] = list(certify(problems, bids))
+    return settled(bids, certify(problems, bids), gap, lambda: problems)
+
+
+def solve_products(bidder: Bidder, factors: Factors, gap: float) -> Solved:
+    """The same for products, whose scores are written only for the optimum or for what stays open."""
+    bids = bidder.solve_products(factors, gap) if gap >= FINEST_GAP else None
+    if bids is None:
+        return solve_on_device(bidder, factors.scored(bidder, rough=gap > 0), gap)
+    return settled(bids, certify_costs(factors, bids), gap, lambda: factors.scored(bidder, rough=True))
+
+
+def settled(bids: Bids, proofs: list[Any], gap: float, scored: Callable[[], Problems]) -> Solved:
+    """The answer, finished by the CPU where the proofs leave it open."""
     open_problems = [k for k, one in enumerate(proofs) if not (one.within(gap) if gap > 0 else one.optimal)]
-    permutation = finish(problems, bids, proofs, open_problems, gap)
+    permutation = finish(scored(), bids, proofs, open_problems, gap) if open_problems else bids.permutation
     proved, status = judge(proofs, gap)
     finished = open_problems and status is not PairingStatus.UNPROVED
     return Solved(permutation, proofs, proved, PairingStatus.FINISHED_ON_CPU if finished else status)
@@ -64,8 +86,6 @@ def solve_on_device(bidder: Bidder, problems: Problems, gap: float) -> Solved:
 
 def finish(problems: Problems, bids: Bids, proofs: list[Any], which: Sequence[int], gap: float) -> Tensor:
     """The permutation with those problems solved again on the CPU, from the device's prices; their proofs replaced."""
-    if not which:
-        return bids.permutation
     permutation = bids.permutation.clone()
     matrices, prices, rows = (
         problems.scores_of(which),

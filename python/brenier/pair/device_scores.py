@@ -1,4 +1,9 @@
-"""Pairs on the device that holds data and noise: scores class by class, one problem after the other."""
+"""Pairs on the device that holds data and noise: products class by class, one problem after the other.
+
+Where a gap is allowed, products of float32 rows are of their float16 roundings, summed in float32, up to a factor that
+changes no permutation: several times as fast on tensor cores. The gap is proved for the scores so rounded. From 1e-5 on
+they are not even written (engine/auction_products.py).
+"""
 
 from __future__ import annotations
 
@@ -7,9 +12,9 @@ import torch
 from torch import Tensor
 
 from brenier.engine import checks
-from brenier.engine.auction import Bidder, Problems
+from brenier.engine.auction import Bidder, Factors
 from brenier.errors import InputError
-from brenier.pair.device import Solved, solve_on_device
+from brenier.pair.device import Solved, solve_products
 from brenier.pair.scores import overflow
 
 
@@ -18,38 +23,33 @@ def pair_on_device(
 ) -> Solved:
     """The permutation of all positions, class by class, where the rows are. Raises InputError."""
     order = torch.from_numpy(np.concatenate([np.empty(0, np.int64), *groups])).to(rows.device)
-    problems = score_classes(bidder, rows, partners, order, tuple(map(len, groups)), rough=gap > 0)
+    factors = centred_classes(rows, partners, order, tuple(map(len, groups)))
     try:
-        solved = solve_on_device(bidder, problems, gap)
+        solved = solve_products(bidder, factors, gap)
     except InputError:
-        if not torch.isfinite(problems.scores).all():
-            raise overflow(checks.name_of(problems.scores.dtype)) from None
+        scores = factors.scored(bidder, rough=gap > 0).scores
+        if not torch.isfinite(scores).all():
+            raise overflow(checks.name_of(scores.dtype)) from None
         raise
     permutation = torch.empty_like(order)
-    permutation[order] = order[solved.permutation + problems.first_rows()]
+    permutation[order] = order[solved.permutation + factors.first_rows()]
     return solved._replace(permutation=permutation)
 
 
-def score_classes(
-    bidder: Bidder, rows: Tensor, partners: Tensor, order: Tensor, sizes: tuple[int, ...], rough: bool
-) -> Problems:
-    """⟨data_i − mean, noise_j⟩ over the members of each class, float32 or float64 as rows are.
+def centred_classes(rows: Tensor, partners: Tensor, order: Tensor, sizes: tuple[int, ...]) -> Factors:
+    """data_i − mean and noise_j of the members of each class; scores are their products, in the rows' type.
 
-    order : positions, class after class, each ascending; sizes of the classes
-    rough : where a gap is allowed: products of float16 roundings, summed in float32, up to a factor that changes no
-        permutation; several times as fast on tensor cores. The gap is then proved for the scores so rounded
-
-    Classes of one size go through one batched product.
+    order : positions, class after class, each ascending; sizes of the classes. Classes of one size are one batch
     """
+    if not sizes:
+        return Factors(((rows[None], partners[None]),), (0,))
     if len(set(sizes)) == 1:
         picked = order.view(len(sizes), -1)
         x, z = (rows[None], partners[None]) if len(sizes) == 1 else (rows[picked], partners[picked])
-        return Problems(centred(bidder, x, z, rough).view(-1), sizes)
-    parts = [
-        centred(bidder, rows[one][None], partners[one][None], rough).view(-1) for one in order.split(sizes)
-    ]
-    return Problems(torch.cat(parts) if parts else rows.new_empty(0), sizes)
+        return Factors(((centred(x), z),), sizes)
+    parts = ((centred(rows[one][None]), partners[one][None]) for one in order.split(sizes))
+    return Factors(tuple(parts), sizes)
 
 
-def centred(bidder: Bidder, x: Tensor, z: Tensor, rough: bool) -> Tensor:
-    return bidder.products(x - x.mean(dim=1, keepdim=True), z, rough)
+def centred(x: Tensor) -> Tensor:
+    return x - x.mean(dim=1, keepdim=True)
