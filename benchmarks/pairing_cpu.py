@@ -175,17 +175,22 @@ def main() -> None:
     )
     parser.add_argument("--save", action="store_true", help=f"write {RESULTS}, the table and the plot")
     parser.add_argument("--quick", action="store_true", help="up to 2,048 rows, without memory and training")
+    parser.add_argument(
+        "--keep-times", action="store_true", help="only memory and training; saved times stay"
+    )
     parser.add_argument("--rows", default=",".join(map(str, SIZES)))
     parser.add_argument("--families", default="images", help="images, all, or names")
     asked = parser.parse_args()
     sizes = [int(n) for n in asked.rows.split(",") if not asked.quick or int(n) <= 2048]
     named = {"images": list(IMAGES), "all": list(MEASURED)}.get(asked.families) or asked.families.split(",")
     rows: list[dict[str, Any]] = []
-    for family in named:
+    for family in () if asked.keep_times else named:
         names = list(solvers()) if family in IMAGES else ["brenier", "scipy"]
         within = [n for n in sizes if n <= LARGEST.get(family, 2048)]
         rows += measure_family(family, within, names, PATIENCE)
     found: dict[str, Any] = {"machine": machine(), "rows": rows}
+    if asked.keep_times:
+        found = json.loads(RESULTS.read_text())
     if not asked.quick:
         from peers.pairing_training import memory, training_overhead
 

@@ -124,6 +124,7 @@ def _memory(memory: dict[str, Any]) -> str:
 def _training(training: dict[str, Any]) -> str:
     return (
         f"A training step (small U-Net, 3 × 32 × 32, batch {training['batch']}, on the processor) with a pool of "
-        f"{training['pool']:,} paired in the background: {100 * training['overhead in wall time']:+.1f}% wall time, "
+        f"{training['pool']:,} paired in the background: {100 * training['overhead in wall time']:+.1f}% wall time "
+        f"({', '.join(f'{100 * each:+.1f}%' for each in training['least and most'])} at the least and most), "
         f"{100 * training['overhead in processor time']:.1f}% processor time."
     )

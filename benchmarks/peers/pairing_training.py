@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import torch
 
-POOL, BATCH, STEPS = 2048, 64, 32
+POOL, BATCH, STEPS, REPEATS = 2048, 64, 32, 3
 
 
 def high_water() -> float:
@@ -51,33 +51,33 @@ def training_overhead(images: Callable[[int, np.random.Generator], np.ndarray]) 
     """Seconds a step of the EDM trainer with paired and with independent noise, a small U-Net on 3 × 32 × 32.
 
     From the first step's end to the 32nd's, in which the paired run pairs one pool of 2,048 in the background;
-    a run with independent noise before and after. The share of processor time is that of one pool in that of 32
-    steps: it is what remains where the network runs on the processor too, and does not depend on what else the
-    machine does.
+    paired runs between runs with independent noise, to the mean of whose times each is compared, because the speed
+    of the machine drifts: the overhead is the median, with the range beside it. The share of processor time is
+    that of one pool in that of 32 steps: it is what remains where the network runs on the processor too, and does
+    not depend on what else the machine does.
     """
     from brenier.pair import PairedPool
 
     data = torch.from_numpy(images(2 * POOL, np.random.default_rng(0)).reshape(-1, 32, 32, 3))
     data = data.permute(0, 3, 1, 2).contiguous()
-    wall: dict[str, list[float]] = {"independent": [], "aot": []}
-    processor: list[float] = []
-    for coupling in ("independent", "aot", "independent"):
-        seconds, busy = _steps(data, coupling)
-        wall[coupling].append(seconds)
-        if coupling == "independent":
-            processor.append(busy)
+    runs = [_steps(data, ("independent", "aot")[turn % 2]) for turn in range(2 * REPEATS + 1)]
+    wall, processor = [seconds for seconds, _ in runs], [busy for _, busy in runs[::2]]
+    overheads = [2 * wall[turn] / (wall[turn - 1] + wall[turn + 1]) - 1 for turn in range(1, len(runs), 2)]
     pool = PairedPool(data, POOL, BATCH, background=False)
     next(pool)
     pool.position = POOL
     began = time.process_time()
     next(pool)
     pairing = time.process_time() - began
-    step = {name: statistics.median(taken) for name, taken in wall.items()}
     return {
         "pool": POOL,
         "batch": BATCH,
-        "seconds a step": step,
-        "overhead in wall time": step["aot"] / step["independent"] - 1,
+        "seconds a step": {
+            "independent": statistics.median(wall[::2]),
+            "aot": statistics.median(wall[1::2]),
+        },
+        "overhead in wall time": statistics.median(overheads),
+        "least and most": [min(overheads), max(overheads)],
         "processor seconds a pool": pairing,
         "processor seconds a step": statistics.median(processor),
         "overhead in processor time": pairing / (POOL // BATCH) / statistics.median(processor),

@@ -220,13 +220,16 @@ class PairedPool:
 
 def _quiet_thread() -> ThreadPoolExecutor:
     """A thread whose torch operations start no threads: while there are more OpenMP threads than processors, those of
-    the training wait asleep instead of awake at every barrier, which cost 10% of a step here."""
+    the training wait asleep instead of awake at every barrier."""
+
+    def keep_to_one() -> None:
+        torch.set_num_threads(1)
+        torch.get_num_threads()  # only the first look makes the setting this thread's own
+
     threads = torch.get_num_threads()
-    executor = ThreadPoolExecutor(1, "brenier-pool", initializer=torch.set_num_threads, initargs=(1,))
+    executor = ThreadPoolExecutor(1, "brenier-pool", initializer=keep_to_one)
     executor.submit(int).result()
-    torch.set_num_threads(
-        threads
-    )  # the thread's setting is its own, but would also be that of threads begun later
+    torch.set_num_threads(threads)  # else threads begun later would be kept to one too
     return executor
 
 
