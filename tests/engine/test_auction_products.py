@@ -99,6 +99,17 @@ def test_nothing_but_zeros_costs_nothing(bidder: Bidder) -> None:
     bids = bidder.solve_products(Factors(((x, x),), (5,)), 1e-2)
     assert bids is not None
     assert sorted(bids.permutation.tolist()) == list(range(5))
+    assert certify_costs(Factors(((x, x),), (5,)), bids)[0].excess == 0
+
+
+@here
+@pytest.mark.parametrize("bidder", BIDDERS)
+def test_a_single_row_is_proved_optimal(bidder: Bidder) -> None:
+    x, z = drawn(1, 1, 8)
+    factors = Factors(((x, z),), (1,))
+    bids = bidder.solve_products(factors, 1e-2)
+    assert bids is not None
+    assert certify_costs(factors, bids)[0].excess == 0
 
 
 @here

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import weakref
 from types import SimpleNamespace
 from typing import Any
 
@@ -12,6 +13,11 @@ from brenier.engine import pieces
 from brenier.engine.cpu import CpuEngine
 from brenier.engine.native import HUGE_PAGE, aligned
 from brenier.engine.pieces import Piece, cut, in_turns
+
+
+class Held:
+    def advance(self, _: Any = None) -> None:
+        """Nothing to do."""
 
 
 def targets_of(count: int, depth: int) -> Any:
@@ -48,16 +54,40 @@ def test_ranges_of_a_piece_are_taken_in_order_by_any_thread(
     monkeypatch.setenv("BRENIER_NUM_THREADS", "4")
     monkeypatch.setattr(pieces, "HELD_VALUES", held)
     work = [Piece((j, j + 1), [(i, i + 1) for i in range(length)]) for j, length in enumerate((5, 1, 7, 2))]
-    taken = in_turns(work, 3, lambda piece: [piece.rows], lambda state, each: state.append(each))
-    assert taken == [[piece.rows, *piece.ranges] for piece in work]
+    taken = in_turns(work, 3, lambda piece: [piece.rows], lambda state, each: state.append(each), tuple)
+    assert taken == [(piece.rows, *piece.ranges) for piece in work]
 
 
 def test_pieces_with_little_noise_advance_together(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("BRENIER_NUM_THREADS", "1")
     order: list[tuple[int, int]] = []
     work = [Piece((j, j + 1), [(0, 1), (1, 2)]) for j in range(3)]
-    in_turns(work, 1, lambda piece: piece.rows[0], lambda row, each: order.append((each[0], row)))
+    in_turns(work, 1, lambda piece: piece.rows[0], lambda row, each: order.append((each[0], row)), str)
     assert order == [(r, j) for r in range(2) for j in range(3)]
+
+
+def test_what_a_piece_holds_is_gone_before_the_next_begins_where_noise_is_large(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("BRENIER_NUM_THREADS", "1")
+    monkeypatch.setattr(pieces, "HELD_VALUES", 0)
+    held: list[weakref.ref[Held]] = []
+
+    def begin(_: Piece) -> Held:
+        assert all(state() is None for state in held)
+        held.append(weakref.ref(state := Held()))
+        return state
+
+    work = [Piece((j, j + 1), [(0, 1), (1, 2)]) for j in range(3)]
+    assert in_turns(work, 1, begin, Held.advance, Held.advance) == [None] * 3
+
+
+def test_few_blocks_deal_the_targets_evenly(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("BRENIER_NUM_THREADS", "2")
+    (block,) = cut(150, targets_of(20_000, 3072), 5e10)
+    shares = [sum(hi - lo for lo, hi in piece.ranges) for piece in block]
+    assert len(shares) == 2
+    assert max(shares) - min(shares) <= 64
 
 
 def test_an_error_in_one_range_reaches_the_caller(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -70,7 +100,7 @@ def test_an_error_in_one_range_reaches_the_caller(monkeypatch: pytest.MonkeyPatc
             raise MemoryError("no room")
 
     with pytest.raises(MemoryError, match="no room"):
-        in_turns([Piece((0, 1), [(0, 1), (1, 2), (2, 3)])], 1, lambda piece: piece, advance)
+        in_turns([Piece((0, 1), [(0, 1), (1, 2), (2, 3)])], 1, lambda piece: piece, advance, str)
     assert begun.is_set()
 
 

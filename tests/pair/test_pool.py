@@ -222,6 +222,7 @@ def test_the_background_thread_of_a_pool_starts_no_threads_and_changes_no_other_
     torch.set_num_threads(3)
     try:
         pool = PairedPool(torch.randn(8, 2), pool=4, batch=2)
+        next(pool)
         assert pool._thread is not None
         assert pool._thread.submit(torch.get_num_threads).result() == 1
         assert torch.get_num_threads() == 3

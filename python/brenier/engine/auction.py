@@ -212,12 +212,14 @@ def certify(problems: Problems, bids: Bids) -> list[Proof]:
 def certify_costs(factors: Factors, bids: Bids) -> list[Proof]:
     """What the prices prove of scores that were never written: from integers alone, a floor of each cost given away.
 
-    Σ score[i, π(i)] > Σ_i top_i − unit·(primal + n): less than n units more are lost than the costs say.
+    Σ score[i, π(i)] > Σ_i top_i − unit·(primal + n): less than n units more are lost than the costs say. A single
+    row has but one permutation, and scores that are all 0 no floors.
     """
     facts = bids.facts.cpu().tolist()
     nothing, proofs = float("nan"), []
     for n, fact in zip(factors.sizes, facts, strict=True):
-        lost = unit_of(fact[RANGE]) * (fact[PRIMAL] + n)
+        floors = 0 if n == 1 or fact[RANGE] == 0 else n
+        lost = unit_of(fact[RANGE]) * (fact[PRIMAL] + floors)
         proofs.append(proof(n, True, fact, [-lost, nothing, 0.0, 0.0]))
     return proofs
 

@@ -5,7 +5,7 @@
 
 The scale must be known before the product: it comes from norms, one pass over x̂ and ẑ, because |score| ≤ ‖x̂_i‖‖ẑ_j‖
 (Cauchy-Schwarz) but for the rounding of sums, for which 2⁻⁶ is kept. That is not taken on trust: the kernel looks
-whether a cost leaves its 26 bits, and such a problem is scored and quantised in two passes. `unit` is the least power
+whether a cost leaves its 26 bits, and such a problem is scored and goes to the CPU. `unit` is the least power
 of two with 2·max_i r_i < 2²⁶·unit, so that score/unit is exact in float32 and the ceiling is the only rounding: costs
 are what engine/auction.py says, ⌊(top_i − score)/unit⌋ with top_i = T_i·unit, for the sums as the kernel made them.
 What norms cost against the scores' own range: about √d/4 of the 26 bits' reach, 4 bits at d = 3,072.
@@ -13,6 +13,7 @@ What norms cost against the scores' own range: about √d/4 of the 26 bits' reac
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
 from dataclasses import dataclass
 
@@ -87,8 +88,9 @@ def launch(left: Tensor, right: Tensor, reach: Tensor, units: Tensor, into: Cost
     problems, n, depth = left.shape
     config = code.product_configuration(n, capability(left))
     tiles = -(-n // config.block) * -(-n // config.columns)
-    code.product_costs[(tiles, problems)](
-        left, right, reach, units, into.cost, into.column_sum, into.facts[:, FLAGS], n, depth,
-        into.cost.stride(1), into.facts.stride(0), BLOCK=config.block, COLUMNS=config.columns,
-        BLOCK_DEPTH=config.depth, GROUP=code.GROUP, num_warps=config.warps, num_stages=config.stages,
-    )  # fmt: skip
+    with torch.cuda.device(left.device) if left.is_cuda else contextlib.nullcontext():
+        code.product_costs[(tiles, problems)](
+            left, right, reach, units, into.cost, into.column_sum, into.facts[:, FLAGS], n, depth,
+            into.cost.stride(1), into.facts.stride(0), BLOCK=config.block, COLUMNS=config.columns,
+            BLOCK_DEPTH=config.depth, GROUP=code.GROUP, num_warps=config.warps, num_stages=config.stages,
+        )  # fmt: skip

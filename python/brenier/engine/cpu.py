@@ -117,10 +117,9 @@ def assign_floats(
         return FloatSearch(x[rows], floats, heights, guesses[rows])
 
     blocks = cut(len(x), floats)
-    done = iter(
-        in_turns([piece for block in blocks for piece in block], x.shape[1], begin, FloatSearch.advance)
-    )
-    merged = [merge_winners([next(done).found for _ in block]) for block in blocks]
+    pieces = [piece for block in blocks for piece in block]
+    done = iter(in_turns(pieces, x.shape[1], begin, FloatSearch.advance, lambda search: search.found))
+    merged = [merge_winners([next(done) for _ in block]) for block in blocks]
     return np.concatenate([part[0] for part in merged]), np.concatenate([part[1] for part in merged])
 
 
@@ -145,22 +144,24 @@ def assign_integers(
         return int8.Int8Search(x[rows], packed, heights, kappa, guesses[rows])
 
     def advance(search: int8.Int8Search, targets: tuple[int, int]) -> None:
-        search.loose = search.loose or bool(loose)  # one that gave up is enough: the others need not try
-        search.advance(*targets)
-        if search.loose:
+        search.found.loose = search.found.loose or bool(loose)  # one that gave up is enough
+        if not search.found.loose:
+            search.advance(*targets)
+        if search.found.loose:
             loose.append(True)
 
     loose: list[bool] = []
     blocks = cut(len(x), packed, int8.OPERATIONS_PER_CALL)
-    done = in_turns([piece for block in blocks for piece in block], x.shape[1], begin, advance)
+    pieces = [piece for block in blocks for piece in block]
+    done = in_turns(pieces, x.shape[1], begin, advance, lambda search: search.found)
     parts, rest = iter(done), []
     for block in blocks:
         found = [next(parts) for _ in block]
-        if any(search.loose for search in found):
+        if any(each.loose for each in found):
             rest.append(block[0].rows)
         else:
             rows = slice(*block[0].rows)
-            out[0][rows], out[1][rows] = merge_winners([(search.winners, search.scores) for search in found])
+            out[0][rows], out[1][rows] = merge_winners([(each.winners, each.scores) for each in found])
     pairs, rescored = sum(each.pairs for each in done), sum(int(each.counts[1]) for each in done)
     y.measured[name, exact] = 1.0 if loose else rescored / max(1, pairs)
     return rest

@@ -216,22 +216,31 @@ def dither_factor(pairs: int, exact: str) -> float:
     return math.sqrt(2 * math.log(2 * max(1, pairs) / FAILURE) / 12) * (1 + 1e-6)
 
 
+@dataclass
+class Found8:
+    """Best targets so far of a few rows; ``loose`` where int8 does not fit the data, and they are not all."""
+
+    winners: np.ndarray
+    scores: np.ndarray
+    counts: np.ndarray  # pairs that passed the filter, and that were scored in float64
+    pairs: int = 0
+    loose: bool = False
+
+
 class Int8Search:
-    """Best targets so far of a few rows of noise; ``loose`` where int8 does not fit the data."""
+    """A few rows of noise on their way through the targets; packed when the first range comes."""
 
     def __init__(self, x: Tensor, y: Int8Targets, h: Int8Heights, kappa: float, guesses: np.ndarray) -> None:
-        self.noise = Int8Noise(x, y)
-        self.loose = not self.noise.usable
-        self.body, self.kappa = y.body, kappa
+        self.x, self.y, self.kappa = x, y, kappa
+        self.noise: Int8Noise | None = None
         self.targets, self.heights = y.view(), h.view()
-        self.winners, self.scores = guesses.copy(), np.full(self.noise.count, -np.inf)
-        self.counts = np.zeros(2, dtype=np.int64)
-        self.pairs = 0
+        self.found = Found8(guesses.copy(), np.full(len(x), -np.inf), np.zeros(2, dtype=np.int64))
 
     def advance(self, lo: int, hi: int) -> None:
-        """Takes targets [lo, hi) in; once too much passes the filter, nothing more is done."""
-        self.pairs += self.noise.count * (hi - lo)
-        out = (address(self.winners), address(self.scores), address(self.counts))
-        self.loose = self.loose or not core().assign8(
-            self.body.index, self.noise.view, self.targets, self.heights, lo, hi, self.kappa, *out
+        """Takes targets [lo, hi) in."""
+        found, self.noise = self.found, self.noise or Int8Noise(self.x, self.y)
+        found.pairs += len(self.x) * (hi - lo)
+        out = (address(array) for array in (found.winners, found.scores, found.counts))
+        found.loose = not self.noise.usable or not core().assign8(
+            self.y.body.index, self.noise.view, self.targets, self.heights, lo, hi, self.kappa, *out
         )

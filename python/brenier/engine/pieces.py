@@ -12,6 +12,7 @@ from brenier.engine import int8, threads
 from brenier.engine.packed import FloatTargets
 
 State = TypeVar("State")
+Result = TypeVar("Result")
 
 OPERATIONS_PER_CALL = 4e9
 """Multiply-adds count twice: below 0.1 s at 40 GFLOP/s, so that an interrupt is answered soon."""
@@ -57,7 +58,7 @@ def cut(rows: int, y: FloatTargets | int8.Int8Targets, operations: float | None 
     tallest = max((hi - lo for lo, hi in blocks), default=1)
     affordable = int(operations / (2 * tallest * max(1, depth)))
     groups = 1 if len(blocks) >= workers else -(-workers // max(1, len(blocks)))
-    shares = SHORTEST if tallest > long else 1
+    shares = SHORTEST if groups == 1 and tallest > long else 1  # groups get equal parts of equal ranges
     most = min(affordable, -(-targets // groups), 1 << 30)
     ranges = list(target_ranges(targets, most, shares, body.targets))
     groups = min(groups, len(ranges))
@@ -70,17 +71,18 @@ def in_turns(
     depth: int,
     begin: Callable[[Piece], State],
     advance: Callable[[State, tuple[int, int]], object],
-) -> list[State]:
-    """What ``begin`` makes of each piece, after ``advance`` has taken it through its ranges, in their order.
+    finish: Callable[[State], Result],
+) -> list[Result]:
+    """What ``finish`` keeps of each piece's state, after ``advance`` has taken it through its ranges, in their order.
 
     All pieces advance together, range by range, where their noise is little; else each is done before the next.
     """
 
-    def whole(piece: Piece) -> State:
+    def whole(piece: Piece) -> Result:
         state = begin(piece)
         for each in piece.ranges:
             advance(state, each)
-        return state
+        return finish(state)
 
     if depth * sum(hi - lo for lo, hi in (piece.rows for piece in pieces)) > HELD_VALUES:
         return threads.run(whole, pieces)
@@ -89,7 +91,7 @@ def in_turns(
     threads.run(
         _UnderWay.go_on, [each for r in range(rounds) for each in under_way if r < len(each.piece.ranges)]
     )
-    return [each.state for each in under_way if each.state is not None]
+    return [finish(each.state) for each in under_way if each.state is not None]
 
 
 class _UnderWay(Generic[State]):

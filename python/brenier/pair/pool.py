@@ -96,7 +96,10 @@ class PairedPool:
         self._own_stream = isinstance(self.stream, LoaderStream)
         self.seconds = 0.0  # spent on pairing, in the background or not
         self.waited = 0.0  # spent by the caller on waiting for a pool
-        self._thread = _quiet_thread() if background else None
+        self.background = background
+        self._thread: ThreadPoolExecutor | None = (
+            None  # from the first pool on: no process that is forked before lacks it
+        )
         self._made: dict[int, Future[PairedBatch]] = {}
 
     # ---- handing out
@@ -143,7 +146,7 @@ class PairedPool:
 
     def _pool_number(self, number: int) -> PairedBatch:
         began = time.perf_counter()
-        wanted = (number, number + 1) if self._thread else (number,)
+        wanted = (number, number + 1) if self.background else (number,)
         for k in self._made.keys() - set(wanted):
             self._made.pop(k).cancel()
         for k in wanted:
@@ -158,7 +161,8 @@ class PairedPool:
             self.waited += time.perf_counter() - began
 
     def _start(self, number: int) -> Future[PairedBatch]:
-        if self._thread:
+        if self.background:
+            self._thread = self._thread or _quiet_thread()
             return self._thread.submit(self._make, number)
         made: Future[PairedBatch] = Future()
         made.set_result(self._make(number))
