@@ -11,23 +11,12 @@ from brenier.data import ArraySource
 from brenier.errors import NotConvergedWarning
 from brenier.report.fitting import fit_numbers
 from brenier.solve import fitting, solver
-from brenier.solve.result import Record
 from brenier.solve.streamed_potential import StreamedPotential
 from helpers import known_answers as problems
+from helpers.stopping import Stop
 
 IMAGES = problems.image_like(203, 700)
 CLOUD = problems.image_like(300, 12)
-
-
-class Stop:
-    """Ctrl-C after so many samples."""
-
-    def __init__(self, samples: int) -> None:
-        self.samples = samples
-
-    def __call__(self, record: Record) -> None:
-        if record.samples >= self.samples:
-            raise KeyboardInterrupt
 
 
 @pytest.fixture

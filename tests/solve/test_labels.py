@@ -8,8 +8,8 @@ import pytest
 import torch
 from brenier.data.noise import Stream, normal
 from brenier.errors import InputError
-from brenier.solve.result import Record
 from helpers import known_answers as problems
+from helpers.stopping import Stop
 
 TARGETS = problems.image_like(120, 12)
 LABELS = torch.arange(120) % 3 * 5 - 5  # -5, 0, 5
@@ -53,12 +53,6 @@ def test_weights_are_normalised_inside_each_class() -> None:
     for label, part in result.results.items():
         own = weights[label == LABELS].double()
         assert torch.allclose(part.potential.masses, own / own.sum())
-
-
-class Stop:
-    def __call__(self, record: Record) -> None:
-        if record.samples >= 1:
-            raise KeyboardInterrupt
 
 
 def test_ctrl_c_ends_all_classes_and_resuming_gives_the_same_bits(tmp_path: Path) -> None:
