@@ -49,6 +49,7 @@ def test_a_finished_potential_is_written_whole(
     monkeypatch.setattr(home, name, with_signal(number, getattr(home, name)))
     options = ["--checkpoint", str(tmp_path / "state")] if where == "checkpoint" else []
     done = fit(tmp_path, *options)
+    monkeypatch.undo()
     assert done.exit_code == code, done.output
     potential = brenier.Potential.load(tmp_path / "p.safetensors")
     record = json.loads((tmp_path / "p.json").read_text())

@@ -9,15 +9,9 @@ import torch.distributed as dist
 import torch.multiprocessing as mp
 from brenier.engine import ranks as ranks_module
 from brenier.engine.ranks import Ranks, together
+from helpers.memory import peak
 
 ROWS, WIDTH = 300_001, 200  # 240 MB, an odd number of rows
-
-
-def peak() -> int:
-    """The most bytes this process has held since the last call."""
-    status = Path("/proc/self/status").read_text()
-    Path("/proc/self/clear_refs").write_text("5")
-    return int(status.split("VmHWM:")[1].split()[0]) << 10
 
 
 def row_numbers(ranks: Ranks, total: int, width: int, dtype: torch.dtype = torch.float32) -> torch.Tensor:

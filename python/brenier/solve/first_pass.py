@@ -10,7 +10,7 @@ import torch
 from brenier.data.sources import LatentSource
 from brenier.engine.checks import require_finite
 from brenier.engine.ranks import Ranks
-from brenier.errors import InputError
+from brenier.errors import BrenierError, InputError
 from brenier.solve.problem import Problem, add_weighted, block_rows, blocks, masses_of, row_norms
 from brenier.solve.shares import rows_of
 from brenier.solve.streamed import StreamedTargets, Targets, tiles_of
@@ -77,7 +77,7 @@ def mean_of(targets: StreamedTargets, masses: np.ndarray, ranks: Ranks) -> np.nd
     ranks.joined(torch.from_numpy(sums))
     if failure is not None:
         raise failure
-    require_finite(torch.from_numpy(sums), "sums of targets")  # another rank's
+    require_finite(torch.from_numpy(sums), "targets read by another rank, their sums")
     mean = np.zeros(targets.shape[1])
     for part in sums:
         mean += part
@@ -90,18 +90,22 @@ def segment_rows(targets: int, dimension: int) -> int:
     return -(-targets // (SEGMENTS * block)) * block
 
 
-def add_segments(sums: np.ndarray, mine: Targets, masses: np.ndarray, start: int) -> InputError | None:
-    """Adds a rank's targets, from number ``start`` on, to their segments; the error for those that are not finite."""
+def add_segments(sums: np.ndarray, mine: Targets, masses: np.ndarray, start: int) -> BrenierError | None:
+    """Adds a rank's targets, from number ``start`` on, to their segments.
+
+    Targets that cannot be read or are not finite make the sums nan, so that all ranks know; the error is returned.
+    """
     length = segment_rows(len(masses), sums.shape[1])
-    for first, end, tile in tiles_of(mine):
-        for lo, hi in blocks(tile):
-            place = slice(start + first + lo, start + first + hi)
-            add_weighted(sums[place.start // length], tile[lo:hi], masses[place])
-        if not np.isfinite(sums[(start + first) // length : (start + end - 1) // length + 1]).all():
-            try:
+    try:
+        for first, end, tile in tiles_of(mine):
+            for lo, hi in blocks(tile):
+                place = slice(start + first + lo, start + first + hi)
+                add_weighted(sums[place.start // length], tile[lo:hi], masses[place])
+            if not np.isfinite(sums[(start + first) // length : (start + end - 1) // length + 1]).all():
                 require_finite(tile, f"targets {start + first} to {start + end - 1}")
-            except InputError as error:  # raised once the other ranks know
-                return error
+    except BrenierError as error:
+        sums[start // length] = np.nan
+        return error
     return None
 
 
