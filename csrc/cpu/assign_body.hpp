@@ -106,7 +106,7 @@ class AssignSink {
 template <class V>
 void assign(const Noise& noise, const Targets& targets, const Heights& heights, Range range, int64_t* winners,
             double* scores) {
-    const int64_t block = ceil_div(rows_per_block, V::rows) * V::rows;
+    const int64_t block = block_height(noise.rows, rows_per_block, V::rows);
     for (int64_t first = 0; first < noise.rows; first += block) {
         RowBlock<V> rows(noise, first, smaller(block, noise.rows - first));
         AssignSink<V> sink(rows, targets, heights, winners + first, scores + first);

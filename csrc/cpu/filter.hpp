@@ -25,6 +25,12 @@ constexpr int64_t rows_per_block = 192;
 constexpr int64_t targets_per_block = 256;
 constexpr float never = __builtin_inff();  // a threshold that no score reaches
 
+// Rows per block: whole panels, at most `tallest`, all blocks of about one height.
+inline int64_t block_height(int64_t rows, int64_t tallest, int64_t panel) {
+    const int64_t blocks = rows > tallest ? ceil_div(rows, tallest) : 1;
+    return ceil_div(ceil_div(rows, blocks), panel) * panel;
+}
+
 // Rows [first, first + count) of the noise and what the fold reads for each; rows beyond count pad the last panel.
 template <class V>
 struct RowBlock {

@@ -174,7 +174,7 @@ class AssignSink8 {
 template <class V, class Tile>
 bool assign8(const Noise8& noise, const Targets8& targets, const Heights8& heights, Range range, float kappa,
              int64_t* winners, double* scores, Int8Counts* counts) {
-    const int64_t block = rows_per_block8<Tile>(targets.exact.depth);
+    const int64_t block = rows_per_block8<Tile>(noise.rows, targets.exact.depth);
     for (int64_t first = 0; first < noise.rows; first += block) {
         RowBlock8<Tile> rows(noise, first, smaller(block, noise.rows - first), targets.exact.depth);
         AssignSink8<V, Tile> sink(rows, targets, heights, range.lo, winners, scores, *counts);

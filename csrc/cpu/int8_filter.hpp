@@ -217,12 +217,12 @@ class Filter8 {
     Scratch<int32_t> sums_;
 };
 
-// Rows per block: whole panels that fit the second-level cache.
+// Rows of one block, which fit the second-level cache.
 template <class Tile>
-int64_t rows_per_block8(int64_t depth) {
+int64_t rows_per_block8(int64_t rows, int64_t depth) {
     const int64_t steps = steps_of<Tile>(depth);
-    const int64_t rows = steps > chunk_steps8 ? deep_rows8 : smaller(most_rows8, block_bytes8 / (4 * steps));
-    return (rows / Tile::rows > 2 ? rows / Tile::rows : 2) * Tile::rows;
+    const int64_t most = steps > chunk_steps8 ? deep_rows8 : smaller(most_rows8, block_bytes8 / (4 * steps));
+    return block_height(rows, (most / Tile::rows > 2 ? most / Tile::rows : 2) * Tile::rows, Tile::rows);
 }
 
 }  // namespace

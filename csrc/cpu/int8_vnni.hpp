@@ -36,7 +36,7 @@ namespace {
                 MULTIPLY(dot, 12, 5, 14, 15) MULTIPLY(dot, 16, 2, 16, 17) MULTIPLY(dot, 20, 3, 18, 19)         \
                 MULTIPLY(dot, 24, 4, 20, 21) MULTIPLY(dot, 28, 5, 22, 23) MULTIPLY(dot, 32, 2, 24, 25)         \
                 MULTIPLY(dot, 36, 3, 26, 27) MULTIPLY(dot, 40, 4, 28, 29) MULTIPLY(dot, 44, 5, 30, 31)         \
-                "prefetcht0 1024(%[panel])\nprefetcht0 1088(%[panel])\n"                                       \
+                "prefetcht0 1024(%[panel])\nprefetcht0 1088(%[panel])\nprefetcht0 768(%[row_words])\n"        \
                 "prefetcht1 (%[next])\nadd %[next_step], %[next]\n"                                            \
                 "add $128, %[panel]\nadd $48, %[row_words]\ndec %[steps]\njnz 1b\n"                            \
                 "kxorw %%k1, %%k1, %%k1\n"                                                                     \
@@ -92,7 +92,8 @@ BRENIER_VNNI512(Vnni512Tile16, "vpdpwssd", 2);
                 ".p2align 5\n1:\nvmovdqu (%[panel]), %%ymm0\nvmovdqu 32(%[panel]), %%ymm1\n"                  \
                 MULTIPLY(dot, 0, 2, 4, 5) MULTIPLY(dot, 4, 3, 6, 7) MULTIPLY(dot, 8, 2, 8, 9)                 \
                 MULTIPLY(dot, 12, 3, 10, 11) MULTIPLY(dot, 16, 2, 12, 13) MULTIPLY(dot, 20, 3, 14, 15)        \
-                "prefetcht0 512(%[panel])\nprefetcht1 (%[next])\nadd %[next_step], %[next]\n"                 \
+                "prefetcht0 512(%[panel])\nprefetcht0 768(%[row_words])\nprefetcht1 (%[next])\n"              \
+                "add %[next_step], %[next]\n"                                                                 \
                 "add $64, %[panel]\nadd $24, %[row_words]\ndec %[steps]\njnz 1b\n"                            \
                 "vpcmpeqd %%ymm3, %%ymm3, %%ymm3\n"                                                           \
                 COMPARE(0, 4, 5) COMPARE(4, 6, 7) COMPARE(8, 8, 9)                                            \

@@ -27,7 +27,7 @@ from brenier.engine.native import (
     with_contiguous_rows,
 )
 from brenier.engine.packed import FloatTargets, PackedTargets, exponent_to_one
-from brenier.engine.pieces import Piece, cut
+from brenier.engine.pieces import Piece, cut, in_turns
 from brenier.types import Candidates, CircleCandidates
 
 UNRESTRICTED = 1000
@@ -112,12 +112,15 @@ def assign_floats(
     floats, heights = y.floats(), scale_heights(h, y.body)
     assert heights is not None
 
-    def work(piece: Piece) -> tuple[np.ndarray, np.ndarray]:
-        return assign_piece(x, floats, heights, piece, guesses)
+    def begin(piece: Piece) -> FloatSearch:
+        rows = slice(*piece.rows)
+        return FloatSearch(x[rows], floats, heights, guesses[rows])
 
     blocks = cut(len(x), floats)
-    parts = iter(threads.run(work, [piece for block in blocks for piece in block]))
-    merged = [merge_winners([next(parts) for _ in block]) for block in blocks]
+    done = iter(
+        in_turns([piece for block in blocks for piece in block], x.shape[1], begin, FloatSearch.advance)
+    )
+    merged = [merge_winners([next(done).found for _ in block]) for block in blocks]
     return np.concatenate([part[0] for part in merged]), np.concatenate([part[1] for part in merged])
 
 
@@ -136,39 +139,45 @@ def assign_integers(
         return [(0, len(x))]
     heights = int8.scale_heights(h, packed)
     kappa = int8.dither_factor(len(x) * len(y.source), exact)
-    tally = int8.Survivors()
 
-    def work(piece: Piece) -> tuple[np.ndarray, np.ndarray] | None:
-        if tally.loose:
-            return None
+    def begin(piece: Piece) -> int8.Int8Search:
         rows = slice(*piece.rows)
-        return int8.assign_piece(x[rows], packed, heights, piece.ranges, kappa, tally, guesses[rows])
+        return int8.Int8Search(x[rows], packed, heights, kappa, guesses[rows])
 
+    def advance(search: int8.Int8Search, targets: tuple[int, int]) -> None:
+        search.loose = search.loose or bool(loose)  # one that gave up is enough: the others need not try
+        search.advance(*targets)
+        if search.loose:
+            loose.append(True)
+
+    loose: list[bool] = []
     blocks = cut(len(x), packed, int8.OPERATIONS_PER_CALL)
-    parts = iter(threads.run(work, [piece for block in blocks for piece in block]))
-    rest = []
+    done = in_turns([piece for block in blocks for piece in block], x.shape[1], begin, advance)
+    parts, rest = iter(done), []
     for block in blocks:
-        found = [part for part in (next(parts) for _ in block) if part is not None]
-        if len(found) < len(block):
+        found = [next(parts) for _ in block]
+        if any(search.loose for search in found):
             rest.append(block[0].rows)
         else:
             rows = slice(*block[0].rows)
-            out[0][rows], out[1][rows] = merge_winners(found)
-    y.measured[name, exact] = 1.0 if tally.loose else tally.share
+            out[0][rows], out[1][rows] = merge_winners([(search.winners, search.scores) for search in found])
+    pairs, rescored = sum(each.pairs for each in done), sum(int(each.counts[1]) for each in done)
+    y.measured[name, exact] = 1.0 if loose else rescored / max(1, pairs)
     return rest
 
 
-def assign_piece(
-    x: Tensor, y: FloatTargets, heights: Heights, piece: Piece, guesses: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
-    """Best target of each row among the ranges, which ascend: each call goes on from the one before."""
-    noise = PackedNoise(x[slice(*piece.rows)], y, heights.exponent)
-    winners, scores = guesses[slice(*piece.rows)].copy(), np.full(noise.count, -np.inf)
-    for lo, hi in piece.ranges:
-        core().assign(
-            y.body.index, noise.view, y.view(), heights.view(), lo, hi, address(winners), address(scores)
-        )
-    return winners, scores
+class FloatSearch:
+    """Best targets so far of a few rows of noise, through the float32 filter."""
+
+    def __init__(self, x: Tensor, y: FloatTargets, h: Heights, guesses: np.ndarray) -> None:
+        self.noise = PackedNoise(x, y, h.exponent)
+        self.body, self.targets, self.heights = y.body, y.view(), h.view()
+        self.found = guesses.copy(), np.full(self.noise.count, -np.inf)
+
+    def advance(self, targets: tuple[int, int]) -> None:
+        """Takes targets [lo, hi) in, which ascend: each call goes on from the one before."""
+        out = (address(found) for found in self.found)
+        core().assign(self.body.index, self.noise.view, self.targets, self.heights, *targets, *out)
 
 
 def listed(kind: Listing, x: Tensor, y: PackedTargets, h: Tensor, margin: float) -> list[Rows]:

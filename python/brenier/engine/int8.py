@@ -216,46 +216,22 @@ def dither_factor(pairs: int, exact: str) -> float:
     return math.sqrt(2 * math.log(2 * max(1, pairs) / FAILURE) / 12) * (1 + 1e-6)
 
 
-@dataclass
-class Survivors:
-    """What became of the pairs of a call."""
+class Int8Search:
+    """Best targets so far of a few rows of noise; ``loose`` where int8 does not fit the data."""
 
-    pairs: int = 0
-    passed: int = 0
-    rescored: int = 0
-    loose: bool = False  # a piece gave up: the others need not try
+    def __init__(self, x: Tensor, y: Int8Targets, h: Int8Heights, kappa: float, guesses: np.ndarray) -> None:
+        self.noise = Int8Noise(x, y)
+        self.loose = not self.noise.usable
+        self.body, self.kappa = y.body, kappa
+        self.targets, self.heights = y.view(), h.view()
+        self.winners, self.scores = guesses.copy(), np.full(self.noise.count, -np.inf)
+        self.counts = np.zeros(2, dtype=np.int64)
+        self.pairs = 0
 
-    @property
-    def share(self) -> float:
-        return self.rescored / max(1, self.pairs)
-
-    def add(self, pairs: int, counts: np.ndarray) -> None:
-        self.pairs += pairs
-        self.passed += int(counts[0])
-        self.rescored += int(counts[1])
-
-
-def assign_piece(
-    x: Tensor,
-    y: Int8Targets,
-    h: Int8Heights,
-    ranges: list[tuple[int, int]],
-    kappa: float,
-    tally: Survivors,
-    guesses: np.ndarray,
-) -> tuple[np.ndarray, np.ndarray] | None:
-    """Best target of each row among the ranges; None where int8 does not fit the data."""
-    noise = Int8Noise(x, y)
-    if not noise.usable:
-        tally.loose = True
-        return None
-    winners, scores = guesses.copy(), np.full(noise.count, -np.inf)
-    counts = np.zeros(2, dtype=np.int64)
-    out = (address(winners), address(scores), address(counts))
-    targets, heights = y.view(), h.view()
-    for lo, hi in ranges:
-        if not core().assign8(y.body.index, noise.view, targets, heights, lo, hi, kappa, *out):
-            tally.loose = True
-            return None
-    tally.add(noise.count * sum(hi - lo for lo, hi in ranges), counts)
-    return winners, scores
+    def advance(self, lo: int, hi: int) -> None:
+        """Takes targets [lo, hi) in; once too much passes the filter, nothing more is done."""
+        self.pairs += self.noise.count * (hi - lo)
+        out = (address(self.winners), address(self.scores), address(self.counts))
+        self.loose = self.loose or not core().assign8(
+            self.body.index, self.noise.view, self.targets, self.heights, lo, hi, self.kappa, *out
+        )

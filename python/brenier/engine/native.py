@@ -100,11 +100,19 @@ def address(array: np.ndarray) -> int:
 
 
 CACHE_LINE = 64
+HUGE_PAGE = 1 << 21
+HUGE_PAGES_FROM = 1 << 22  # bytes for which numpy asks Linux for huge pages
 
 
 def aligned(count: int, dtype: type) -> np.ndarray:
-    """An array that begins at a cache line: numpy's begin 16 bytes after, and every vector load would cross two."""
+    """An array that begins at a cache line: numpy's begin 16 bytes after, and every vector load would cross two.
+
+    From half a huge page on it begins at one, in an array for which numpy asks for huge pages: panels that are
+    walked by many streams would miss the page tables.
+    """
     size = count * np.dtype(dtype).itemsize
-    memory = np.empty(size + CACHE_LINE, dtype=np.uint8)
-    first = -memory.ctypes.data % CACHE_LINE
+    large = size >= HUGE_PAGE // 2
+    edge = HUGE_PAGE if large else CACHE_LINE
+    memory = np.empty(max(size + edge, HUGE_PAGES_FROM if large else 0), dtype=np.uint8)
+    first = -memory.ctypes.data % edge
     return memory[first : first + size].view(dtype)

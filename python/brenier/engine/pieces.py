@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import threading
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import Generic, TypeVar
 
 from brenier.engine import int8, threads
 from brenier.engine.packed import FloatTargets
+
+State = TypeVar("State")
 
 OPERATIONS_PER_CALL = 4e9
 """Multiply-adds count twice: below 0.1 s at 40 GFLOP/s, so that an interrupt is answered soon."""
@@ -15,8 +19,17 @@ OPERATIONS_PER_CALL = 4e9
 LEAST_ROWS = 96
 """In a block of rows, where there are so many: fewer would read the targets too often."""
 
+BLOCK_ROWS, BLOCK_VALUES = 384, 1 << 23
+"""In a block of rows that takes longer than one call: more rows read the targets less often, but are kept packed."""
+
 LEAST_OPERATIONS = 1e8
 """In a block of rows, where there are so many: about a millisecond, less costs more to hand out than to do."""
+
+ROUNDS = 4
+"""In which blocks that are few for the threads go through the targets, so that all threads end together."""
+
+HELD_VALUES = 1 << 25
+"""Of noise, in all blocks that go in rounds: the panels of all of them are kept meanwhile."""
 
 
 @dataclass(frozen=True)
@@ -35,16 +48,67 @@ def cut(rows: int, y: FloatTargets | int8.Int8Targets, operations: float | None 
     """
     (targets, depth), body, workers = y.source.shape, y.body, threads.thread_count()
     operations = operations or OPERATIONS_PER_CALL
-    affordable = int(operations / (2 * max(1, targets) * max(1, depth)))
-    least = max(LEAST_ROWS, int(LEAST_OPERATIONS / (2 * max(1, targets) * max(1, depth))))
-    blocks = row_blocks(rows, least, max(affordable, LEAST_ROWS), workers, body.rows)
+    per_row = 2 * max(1, targets) * max(1, depth)
+    least = max(LEAST_ROWS, int(LEAST_OPERATIONS / per_row))
+    most = max(int(operations / per_row), LEAST_ROWS, min(BLOCK_ROWS, BLOCK_VALUES // max(1, depth)))
+    blocks = row_blocks(rows, least, most, workers, body.rows)
     tallest = max((hi - lo for lo, hi in blocks), default=1)
     affordable = int(operations / (2 * tallest * max(1, depth)))
     groups = 1 if len(blocks) >= workers else -(-workers // max(1, len(blocks)))
-    ranges = list(target_ranges(targets, min(affordable, -(-targets // groups), 1 << 30), body.targets))
+    rounds = min(ROUNDS, max(1, int(tallest * per_row / (10 * LEAST_OPERATIONS))))
+    longest = min(affordable, -(-targets // (groups * rounds)), 1 << 30)
+    ranges = list(target_ranges(targets, longest, body.targets))
     groups = min(groups, len(ranges))
     dealt = [ranges[len(ranges) * g // groups : len(ranges) * (g + 1) // groups] for g in range(groups)]
     return [[Piece(block, group) for group in dealt] for block in blocks]
+
+
+def in_turns(
+    pieces: list[Piece],
+    depth: int,
+    begin: Callable[[Piece], State],
+    advance: Callable[[State, tuple[int, int]], object],
+) -> list[State]:
+    """What ``begin`` makes of each piece, after ``advance`` has taken it through its ranges, in their order.
+
+    All pieces advance together, range by range, where their noise is little; else each is done before the next.
+    """
+
+    def whole(piece: Piece) -> State:
+        state = begin(piece)
+        for each in piece.ranges:
+            advance(state, each)
+        return state
+
+    if depth * sum(hi - lo for lo, hi in (piece.rows for piece in pieces)) > HELD_VALUES:
+        return threads.run(whole, pieces)
+    under_way = [_UnderWay(piece, begin, advance) for piece in pieces]
+    rounds = max((len(piece.ranges) for piece in pieces), default=0)
+    threads.run(
+        _UnderWay.go_on, [each for r in range(rounds) for each in under_way if r < len(each.piece.ranges)]
+    )
+    return [each.state for each in under_way if each.state is not None]
+
+
+class _UnderWay(Generic[State]):
+    """A piece that whichever threads come by take through its ranges, one after the other."""
+
+    def __init__(
+        self,
+        piece: Piece,
+        begin: Callable[[Piece], State],
+        advance: Callable[[State, tuple[int, int]], object],
+    ) -> None:
+        self.piece, self.begin, self.advance = piece, begin, advance
+        self.rest = iter(piece.ranges)
+        self.state: State | None = None
+        self.lock = threading.Lock()
+
+    def go_on(self) -> None:
+        with self.lock:
+            if self.state is None:
+                self.state = self.begin(self.piece)
+            self.advance(self.state, next(self.rest))
 
 
 def row_blocks(rows: int, least: int, most: int, workers: int, panel: int) -> list[tuple[int, int]]:
