@@ -106,3 +106,9 @@ def read_rate() -> float:
     rows = [row for row in record("fit_large")["rows"] if row["traffic"]]
     rates = [float(re.search(r"read ([\d.]+) GB/s", row["traffic"])[1]) for row in rows]
     return sum(rates) / len(rates) * 1e9 / 4
+
+
+def bare_rates() -> dict[str, float]:
+    """Operations a second per core of the scoring verb alone, by case: benchmarks/assign_cpu.py."""
+    found = record("assign_cpu") or {"rows": [], "threads": 1}
+    return {row["case"]: row["GFLOP/s"] * 1e9 / found["threads"] for row in found["rows"]}
