@@ -25,8 +25,9 @@ BLOCK_ROWS, BLOCK_VALUES = 384, 1 << 23
 LEAST_OPERATIONS = 1e8
 """In a block of rows, where there are so many: about a millisecond, less costs more to hand out than to do."""
 
-ROUNDS = 4
-"""In which blocks that are few for the threads go through the targets, so that all threads end together."""
+SHORTEST = 8
+"""A range takes half of the targets that are left, but one in so many at least: short ranges last, so that all threads
+end together; few of them, because a row's leader is scored in float64 at the end of each."""
 
 HELD_VALUES = 1 << 25
 """Of noise, in all blocks that go in rounds: the panels of all of them are kept meanwhile."""
@@ -49,15 +50,16 @@ def cut(rows: int, y: FloatTargets | int8.Int8Targets, operations: float | None 
     (targets, depth), body, workers = y.source.shape, y.body, threads.thread_count()
     operations = operations or OPERATIONS_PER_CALL
     per_row = 2 * max(1, targets) * max(1, depth)
-    least = max(LEAST_ROWS, int(LEAST_OPERATIONS / per_row))
+    long = 10 * SHORTEST * LEAST_OPERATIONS / per_row  # rows of a block that is worth many ranges
+    least = max(BLOCK_ROWS // 2 if long < BLOCK_ROWS // 2 else LEAST_ROWS, int(LEAST_OPERATIONS / per_row))
     most = max(int(operations / per_row), LEAST_ROWS, min(BLOCK_ROWS, BLOCK_VALUES // max(1, depth)))
     blocks = row_blocks(rows, least, most, workers, body.rows)
     tallest = max((hi - lo for lo, hi in blocks), default=1)
     affordable = int(operations / (2 * tallest * max(1, depth)))
     groups = 1 if len(blocks) >= workers else -(-workers // max(1, len(blocks)))
-    rounds = min(ROUNDS, max(1, int(tallest * per_row / (10 * LEAST_OPERATIONS))))
-    longest = min(affordable, -(-targets // (groups * rounds)), 1 << 30)
-    ranges = list(target_ranges(targets, longest, body.targets))
+    shares = SHORTEST if tallest > long else 1
+    most = min(affordable, -(-targets // groups), 1 << 30)
+    ranges = list(target_ranges(targets, most, shares, body.targets))
     groups = min(groups, len(ranges))
     dealt = [ranges[len(ranges) * g // groups : len(ranges) * (g + 1) // groups] for g in range(groups)]
     return [[Piece(block, group) for group in dealt] for block in blocks]
@@ -123,7 +125,16 @@ def row_blocks(rows: int, least: int, most: int, workers: int, panel: int) -> li
     return [(lo, min(hi, rows)) for lo, hi in pairwise(edges)]
 
 
-def target_ranges(targets: int, most: int, panel: int) -> Iterator[tuple[int, int]]:
-    step = max(1, -(-most // panel)) * panel  # up: a range that is all targets must not leave a rest
-    for lo in range(0, targets, step):
-        yield lo, min(lo + step, targets)
+def target_ranges(targets: int, most: int, shares: int, panel: int) -> Iterator[tuple[int, int]]:
+    """Whole panels, ``most`` targets in each at most; with more than one share, shorter ones towards the end."""
+    lo, longest, shortest = 0, panels_of(most, panel), panels_of(-(-targets // shares), panel)
+    while lo < targets:
+        half = max(panels_of((targets - lo) // 2, panel), shortest)
+        hi = min(lo + min(longest, half if shares > 1 else longest), targets)
+        yield lo, hi
+        lo = hi
+
+
+def panels_of(targets: int, panel: int) -> int:
+    """Up to whole panels: a range that is all targets must not leave a rest."""
+    return max(1, -(-targets // panel)) * panel
