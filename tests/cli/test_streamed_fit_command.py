@@ -99,7 +99,7 @@ def test_a_fit_that_is_told_to_end_writes_its_state_and_says_how_to_go_on(
     told.send_signal(number)
     _, errors = told.communicate(timeout=60)
     assert told.returncode == code, errors
-    assert f"interrupted by {number.name}; the state is in" in errors
+    assert f"interrupted by {number.name}; the potential so far is written; the state is in" in errors
     assert "--resume" in errors
     state, _ = read(tmp_path / "told.state")
     assert len(state["heights"]) == ROWS

@@ -7,22 +7,11 @@ import pytest
 import torch
 from brenier.errors import FileError, InputError
 from brenier.solve import checkpoint
-from brenier.solve.result import Record
 from helpers import known_answers as problems
+from helpers.stopping import Stop
 
 SPREAD = problems.image_like(200, 16)
 CROWDED = torch.from_numpy(problems.line(60)[0])
-
-
-class Stop:
-    """Interrupts a fit after some samples."""
-
-    def __init__(self, samples: int) -> None:
-        self.samples = samples
-
-    def __call__(self, record: Record) -> None:
-        if record.samples >= self.samples:
-            raise KeyboardInterrupt
 
 
 def interrupted(targets: torch.Tensor, path: Path, samples: int) -> None:

@@ -15,11 +15,12 @@ from brenier.data import ArraySource
 from brenier.data.latents import RowRange
 from brenier.engine import ranks as ranks_module
 from brenier.engine.ranks import Ranks
-from brenier.errors import InputError, RankLostError
-from brenier.solve import fitting, streamed
+from brenier.errors import InputError, NotConvergedWarning, RankLostError
+from brenier.solve import fitting, memory, streamed
 from brenier.solve.result import Record
 from brenier.solve.shares import rows_of
 from helpers import known_answers as problems
+from helpers.memory import peak
 
 CLOUD = torch.randn(1201, 24, generator=torch.Generator().manual_seed(5))
 IMAGES = problems.image_like(203, 700)
@@ -160,3 +161,26 @@ def test_a_range_of_rows_is_the_source_of_those_rows() -> None:
     with pytest.raises(InputError, match="range"):
         part.read(0, 71)
     assert rows_of(IMAGES, 0, len(IMAGES)) is IMAGES
+
+
+def fit_and_measure(rank: int, world: int, folder: str) -> None:
+    join(rank, world, folder)
+    fitting.must_stream = lambda *_: True
+    targets = ArraySource(torch.randn(20_000, 128, generator=torch.Generator().manual_seed(0)))
+    peak()
+    before = peak()
+    with pytest.warns(NotConvergedWarning):
+        brenier.fit(targets, tol=0.05, max_samples=3000, max_memory=3 << 30, progress=False)
+    Path(f"{folder}/held{world}.{rank}").write_text(str(peak() - before))
+    dist.destroy_process_group()
+
+
+@pytest.mark.slow  # coordinates of 5,000 directions, so that they lead
+def test_a_rank_of_a_streamed_fit_holds_what_its_plan_says_as_one_process_does(tmp_path: Path) -> None:
+    plan = memory.require_stream_memory((20_000, 128), 3 << 30)
+    for world in (1, 2):
+        mp.spawn(fit_and_measure, (world, str(tmp_path)), nprocs=world)
+    alone, *ranks = (int((tmp_path / name).read_text()) for name in ("held1.0", "held2.0", "held2.1"))
+    assert plan.coordinates / 3 < alone < plan.total
+    for held in ranks:
+        assert held < alone + (96 << 20)

@@ -14,10 +14,10 @@ from brenier.solve import fitting, memory, streamed
 from brenier.solve.check import chi_square
 from brenier.solve.first_pass import streamed_problem
 from brenier.solve.problem import build_problem
-from brenier.solve.result import Record
 from brenier.solve.streamed_potential import StreamedPotential
 from brenier.solve.subspace_check import chi_square_across, plan_check
 from helpers import known_answers as problems
+from helpers.stopping import Stop
 
 TARGETS = problems.image_like(203, 700)
 
@@ -77,16 +77,10 @@ def test_mean_and_norms_are_those_of_the_matrix() -> None:
     assert torch.allclose(rows, whole.targets[[5, 200, 6]], atol=1e-6)
 
 
-class Stop:
-    def __call__(self, record: Record) -> None:
-        if record.samples >= 1500:
-            raise KeyboardInterrupt
-
-
 def test_a_killed_fit_resumes_with_the_same_bits_and_refuses_other_targets(tmp_path: Path) -> None:
     path, unbroken = tmp_path / "fit.checkpoint", fitted()
     with pytest.warns(NotConvergedWarning):
-        fitted(checkpoint=path, callback=Stop())
+        fitted(checkpoint=path, callback=Stop(1500))
     other = NoisedLatents(ArraySource(TARGETS), sigma=0.2, seed=4)
     with pytest.raises(InputError, match=r"targets = [0-9a-f]{32}.*got [0-9a-f]{32}"):
         brenier.fit(other, tol=0.1, progress=False, checkpoint=path, resume=True)

@@ -108,11 +108,12 @@ inline void Auction::flush_sums() {
 
 // ---- centre: prices that bring all columns to one mean, or the caller's; ε coarse, or the finest; lists yet unmade
 
-// Prices of somebody else's bidding, about their mean; false where they are not usable as integers.
+// Prices of somebody else's bidding, about their mean; false where they are not finite, or not usable as integers.
 inline bool Auction::start_from_prices() {
     if (!problem_.prices) return false;
     double mean = 0, most = 0;
     for (int64_t j = 0; j < n_; ++j) mean += problem_.prices[j] / double(n_);
+    if (mean - mean != 0) return false;  // one price of NaN or infinity makes the mean that; fmax would pass NaN over
     for (int64_t j = 0; j < n_; ++j) most = __builtin_fmax(most, __builtin_fabs(problem_.prices[j] - mean) / unit_);
     if (!(most < double(HIGHEST_PRICE / 2))) return false;
     for (int64_t j = 0; j < n_; ++j) price_[j] = int32_t(__builtin_rint((problem_.prices[j] - mean) / unit_));

@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from brenier.cli.common import FILE, command, emit, note, reading, silent
-from brenier.cli.signals import ending_at_signals
+from brenier.cli.signals import Ending, ending_at_signals
 from brenier.cli.sizes import Size
 
 NOT_CONVERGED = 3
@@ -54,34 +54,53 @@ def fit(targets: Path, out: Path, as_json: bool, quiet: bool, **options: Any) ->
     TARGETS is .npy, .safetensors, a folder of images or a .zip of them. A file larger than memory is read in
     tiles, and its potential is written without the targets (docs/scaling.md). A record of the run is written beside
     the potential (same name, .json). Processes that torchrun started share the work; the first of them writes.
-    Exit code 3: written, but not converged; 130 or 143: ended by Ctrl-C or SIGTERM, the potential so far and the
-    checkpoint written.
+    Exit code 3: written, but not converged; 130 or 143: ended by Ctrl-C or SIGTERM, the checkpoint and the potential
+    so far written (none before the first step; a potential that is being written is finished).
     """
     from brenier.engine.ranks import launched
     from brenier.report.fitting import fit_file
 
+    record = None
     with ending_at_signals() as ending, launched() as ranks:
         first = ranks.rank == 0
-        say = note if first else silent
         try:
-            record = fit_file(targets, out, progress=first and not quiet, say=say, write=first, **options)
+            record = fit_file(
+                targets,
+                out,
+                progress=first and not quiet,
+                say=note if first else silent,
+                write=first,
+                **options,
+            )
         except KeyboardInterrupt:
             if ending.number == 0:
                 raise
-            say(f"interrupted by {ending.name} while no step could be lost: nothing written")
-            click.get_current_context().exit(ending.exit_code)
-    if not first:
-        click.get_current_context().exit(ending.exit_code if ending.number else 0)
-    emit(as_json, record, record["summary"])
+    if first:
+        report(record, ending, as_json, options["checkpoint"])
     if ending.number:
-        note(f"interrupted by {ending.name}; {where_to_go_on(options['checkpoint'])}")
         click.get_current_context().exit(ending.exit_code)
-    if not record["converged"]:
-        note(f"warning: not converged; χ² is {record['error']}, asked for {record['settings']['tol']}")
+    if first and record is not None and not record["converged"]:
         click.get_current_context().exit(NOT_CONVERGED)
+
+
+def report(record: dict[str, Any] | None, ending: Ending, as_json: bool, checkpoint: Path | None) -> None:
+    """The record, what a signal has ended, and a warning where the tolerance is not proved."""
+    from brenier.solve.result import Status
+
+    if record is not None:
+        emit(as_json, record, record["summary"])
+    if ending.number and (record is None or record["status"] == str(Status.INTERRUPTED)):
+        written = "no potential is written" if record is None else "the potential so far is written"
+        note(f"interrupted by {ending.name}; {written}; {where_to_go_on(checkpoint)}")
+    elif ending.number:
+        note(f"{ending.name} came when the fit had ended; its potential is written whole")
+    elif record is not None and not record["converged"]:
+        note(f"warning: not converged; χ² is {record['error']}, asked for {record['settings']['tol']}")
 
 
 def where_to_go_on(checkpoint: Path | None) -> str:
     if checkpoint is None:
-        return "the potential so far is written, and no checkpoint, for none was asked for"
+        return "no checkpoint, for none was asked for"
+    if not checkpoint.exists():
+        return f"no checkpoint yet in {checkpoint}, for no step was made"
     return f"the state is in {checkpoint}: the same command with --resume continues with the same bits"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -152,10 +152,40 @@ class RowRange:
         return self.source.read(self.first + lo, self.first + hi, out)
 
 
+class SelectedRows:
+    """Rows of a latent source, in the order of their indices int64 (N,), as a source of their own."""
+
+    dtype = torch.float32
+
+    def __init__(self, source: LatentSource, indices: Tensor) -> None:
+        if len(indices):
+            require_range(int(indices.min()), int(indices.max()) + 1, len(source))
+        self.source, self.indices = source, indices
+        self.shape = (len(indices), source.shape[1])
+
+    def __len__(self) -> int:
+        return self.shape[0]
+
+    def read(self, lo: int, hi: int, out: Tensor | None = None) -> Tensor:
+        require_range(lo, hi, len(self))
+        return delivered(read_rows(self.source, self.indices[lo:hi]), out)
+
+    def runs(self, lo: int, hi: int) -> Iterator[tuple[int, int, slice]]:
+        """Which rows lo to hi − 1 are in the source, run by run, and where the run stands among them."""
+        done = 0
+        for _, first, end in runs([0] * (hi - lo), self.indices[lo:hi].tolist()):
+            yield first, end, slice(done, done + end - first)
+            done += end - first
+
+
 def read_centred(source: LatentSource, lo: int, hi: int, centre: Tensor, out: Tensor) -> Tensor:
     """Rows less a centre, float32 (hi − lo, d), in out; raises InputError for rows of another shape or type."""
     if isinstance(source, RowRange):
         return read_centred(source.source, source.first + lo, source.first + hi, centre, out)
+    if isinstance(source, SelectedRows):
+        for first, end, here in source.runs(lo, hi):
+            read_centred(source.source, first, end, centre, out[here])
+        return out
     if isinstance(source, NoisedLatents):
         return source.read(lo, hi, out, centre=centre)
     rows = source.read(lo, hi, out)

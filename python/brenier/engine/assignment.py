@@ -127,8 +127,6 @@ def _solve(
     held = None if prices is None else np.ascontiguousarray(prices, np.float64)
     if held is not None and held.shape != (n,):
         raise InputError("prices", expected=f"shape ({n},)", got=f"shape {held.shape}")
-    if held is not None and not np.isfinite(held).all():
-        held = None  # prices decide how soon the answer comes, not what it is
     problem = _open(scores, maximize, gap, bid_from, held)
     status = problem.step(ELEMENTS_PER_STEP)
     while status == RUNNING and not (cancelled and cancelled.is_set()):

@@ -19,6 +19,7 @@ from torch import Tensor
 from brenier.errors import InputError, RankLostError
 
 SECONDS_TO_ANSWER = 600  # a rank that is silent for longer is lost
+BLOCK_BYTES = 64 << 20  # exchanged at a time, each within SECONDS_TO_ANSWER
 
 
 class Ranks(NamedTuple):
@@ -33,10 +34,22 @@ class Ranks(NamedTuple):
         if self.world == 1:
             return tensor
         whole = tensor.new_empty((self.world * len(tensor), *tensor.shape[1:]))
-        pieces = list(whole.chunk(self.world)) if len(tensor) else []
-        with answered():
-            if pieces:
-                dist.all_gather(pieces, tensor.contiguous(), group=self.group)
+        lo, hi = self.rows(len(whole))
+        whole[lo:hi] = tensor
+        return self.joined(whole)
+
+    def joined(self, whole: Tensor) -> Tensor:
+        """The same rows (total, ...), contiguous, once every rank's own are there: each has written its ``rows``.
+
+        In place, in blocks of BLOCK_BYTES: an all-gather would hold the rows three times.
+        """
+        if self.world > 1 and whole.numel():
+            step = max(1, BLOCK_BYTES * len(whole) // whole.nbytes)
+            with answered():
+                for rank in range(self.world):
+                    lo, hi = self._replace(rank=rank).rows(len(whole))
+                    for at in range(lo, hi, step):
+                        dist.broadcast(whole[at : min(at + step, hi)], group=self.group, group_src=rank)
         return whole
 
     def total(self, counts: Tensor) -> Tensor:
@@ -64,20 +77,9 @@ class Ranks(NamedTuple):
         return min(lo, total), min(hi, total)
 
     def rows(self, total: int) -> tuple[int, int]:
-        """This rank's range of so many rows: all of one length but the last, so that ``joined`` can join them."""
+        """This rank's range of so many rows: all of one length but the last."""
         length = -(-total // self.world)
         return min(self.rank * length, total), min((self.rank + 1) * length, total)
-
-    def joined(self, mine: Tensor, total: int) -> Tensor:
-        """All rows (total, ...) from each rank's own, cut by ``rows``."""
-        if self.world == 1:
-            return mine
-        length = -(-total // self.world)
-        if len(mine) == length:
-            return self.gather(mine)[:total]
-        padded = mine.new_zeros((length, *mine.shape[1:]))
-        padded[: len(mine)] = mine
-        return self.gather(padded)[:total]
 
     def require_same(self, text: str, what: str) -> None:
         """Raises InputError, on every rank, where ranks hold different texts."""

@@ -23,6 +23,7 @@ from brenier.data import (
 )
 from brenier.data.atomic import replacing
 from brenier.data.files import output_path, read_numbers
+from brenier.data.interrupts import held
 from brenier.data.noise import Stream, normal
 from brenier.errors import BrenierError, FileError, InputError, NotConvergedWarning
 from brenier.report.record import new_record, plain, write_record
@@ -86,11 +87,12 @@ def fit_file(
             resume=resume,
             progress=progress,
         )
-    record = new_record("fit", settings) | fit_numbers(result) | {"targets": describe(rows)}
-    record |= {"value_range": note, "potential": str(out)}
-    if write:
-        result.potential.save(out)
-        write_record(beside, record)
+    with held():  # what took hours is written, whatever signal comes now
+        record = new_record("fit", settings) | fit_numbers(result) | {"targets": describe(rows)}
+        record |= {"value_range": note, "potential": str(out)}
+        if write:
+            result.potential.save(out)
+            write_record(beside, record)
     return record
 
 
@@ -138,6 +140,7 @@ def fit_numbers(result: Any) -> dict[str, Any]:
             "status": result.status,
             "error": result.error,
             "error_stderr": result.error_stderr,
+            "error_source": result.error_source,
             "samples": result.samples,
             "seconds": result.seconds,
             "traffic": result.traffic,

@@ -10,10 +10,12 @@ import torch
 from brenier.data.sources import LatentSource
 from brenier.engine.checks import require_finite
 from brenier.engine.ranks import Ranks
-from brenier.errors import InputError
-from brenier.solve.problem import Problem, add_weighted, block_rows, masses_of, row_norms
+from brenier.errors import BrenierError, InputError
+from brenier.solve.problem import Problem, add_weighted, block_rows, blocks, masses_of, row_norms
 from brenier.solve.shares import rows_of
-from brenier.solve.streamed import StreamedTargets
+from brenier.solve.streamed import StreamedTargets, Targets, tiles_of
+
+SEGMENTS = 64  # sums of the mean that ranks share
 
 
 def streamed_problem(
@@ -23,7 +25,7 @@ def streamed_problem(
 
     Targets are centred by their mean rounded to float32, as precise as any centre (it changes no winner).
     Equal targets are not merged: each keeps a cell of its own, and no height can divide the mass between them,
-    so a source with many of them does not converge. Masses must all be positive. Ranks share the second pass.
+    so a source with many of them does not converge. Masses must all be positive. Ranks share both passes.
 
     Raises InputError for empty or non-finite targets and for masses that do not fit them.
     """
@@ -39,31 +41,72 @@ def streamed_problem(
             got="0",
             remedy="leave them out of the source",
         )
+    targets, norms = centred_source(source, masses, columns, ranks or Ranks())
+    return Problem(targets, masses, norms, targets.centre.double().numpy(), np.arange(len(masses)))
+
+
+def centred_source(
+    source: LatentSource, masses: np.ndarray, columns: int, ranks: Ranks
+) -> tuple[StreamedTargets, np.ndarray]:
+    """The source less its mean, with its fingerprint, and the norms of the centred rows."""
     targets = StreamedTargets(source, block_rows(source.shape[1]), columns)
-    mean = mean_of(targets, masses)
-    targets.centre = torch.from_numpy(mean).float()
-    norms = shared_norms(targets, ranks or Ranks())
-    centre = targets.centre.double().numpy()
-    targets.fingerprint = fingerprint_of(targets.shape, centre, norms)
-    return Problem(targets, masses, norms, centre, np.arange(len(masses)))
+    targets.centre = torch.from_numpy(mean_of(targets, masses, ranks)).float()
+    norms = shared_norms(targets, ranks)
+    targets.fingerprint = fingerprint_of(targets.shape, targets.centre.double().numpy(), norms)
+    return targets, norms
 
 
 def shared_norms(targets: StreamedTargets, ranks: Ranks) -> np.ndarray:
     """‖y_i‖ in float64, each rank those of its rows."""
-    mine = rows_of(targets, *ranks.rows(len(targets)))
-    tiles = mine.tiles() if isinstance(mine, StreamedTargets) else ()
-    norms = np.concatenate([np.empty(0), *(row_norms(tile) for _, _, tile in tiles)])
-    return ranks.joined(torch.from_numpy(norms), len(targets)).numpy()
+    norms, (first, end) = np.empty(len(targets)), ranks.rows(len(targets))
+    mine = rows_of(targets, first, end)
+    for lo, hi, tile in mine.tiles() if isinstance(mine, StreamedTargets) else ():
+        norms[first + lo : first + hi] = row_norms(tile)
+    return ranks.joined(torch.from_numpy(norms)).numpy()
 
 
-def mean_of(targets: StreamedTargets, masses: np.ndarray) -> np.ndarray:
-    """Σ ν_i y_i in float64 over fixed blocks: the same bits for any tile size."""
+def mean_of(targets: StreamedTargets, masses: np.ndarray, ranks: Ranks) -> np.ndarray:
+    """Σ ν_i y_i in float64: sums over fixed blocks, added up inside fixed segments, and these in order.
+
+    So the bits are the same for any tile size and any number of ranks, each of which reads its segments.
+    """
+    length = segment_rows(*targets.shape)
+    sums = np.zeros((-(-len(targets) // length), targets.shape[1]))
+    lo, hi = (min(segment * length, len(targets)) for segment in ranks.rows(len(sums)))
+    failure = add_segments(sums, rows_of(targets, lo, hi), masses, lo)
+    ranks.joined(torch.from_numpy(sums))
+    if failure is not None:
+        raise failure
+    require_finite(torch.from_numpy(sums), "targets read by another rank, their sums")
     mean = np.zeros(targets.shape[1])
-    for lo, hi, tile in targets.tiles():
-        add_weighted(mean, tile, masses[lo:hi])
-        if not np.isfinite(mean).all():
-            require_finite(tile, f"targets {lo} to {hi - 1}")
+    for part in sums:
+        mean += part
     return mean
+
+
+def segment_rows(targets: int, dimension: int) -> int:
+    """Rows of a segment, whole blocks."""
+    block = block_rows(dimension)
+    return -(-targets // (SEGMENTS * block)) * block
+
+
+def add_segments(sums: np.ndarray, mine: Targets, masses: np.ndarray, start: int) -> BrenierError | None:
+    """Adds a rank's targets, from number ``start`` on, to their segments.
+
+    Targets that cannot be read or are not finite make the sums nan, so that all ranks know; the error is returned.
+    """
+    length = segment_rows(len(masses), sums.shape[1])
+    try:
+        for first, end, tile in tiles_of(mine):
+            for lo, hi in blocks(tile):
+                place = slice(start + first + lo, start + first + hi)
+                add_weighted(sums[place.start // length], tile[lo:hi], masses[place])
+            if not np.isfinite(sums[(start + first) // length : (start + end - 1) // length + 1]).all():
+                require_finite(tile, f"targets {start + first} to {start + end - 1}")
+    except BrenierError as error:
+        sums[start // length] = np.nan
+        return error
+    return None
 
 
 def fingerprint_of(shape: tuple[int, int], centre: np.ndarray, norms: np.ndarray) -> str:

@@ -16,6 +16,7 @@ from tqdm import tqdm
 
 from brenier.data.atomic import require_writable
 from brenier.data.files import load_array
+from brenier.data.interrupts import held
 from brenier.data.sources import LatentSource, open_source
 from brenier.engine import checks
 from brenier.engine.ranks import Ranks, together
@@ -71,9 +72,10 @@ def fit(  # type: ignore[misc]  # the overloads name only what they differ in
         streamed: read tile by tile, in subspaces only, its equal targets not merged (docs/scaling.md)
     weights : (n,) masses ≥ 0, normalised to sum 1; None for equal masses. A target of mass 0 never wins.
         Equal targets share one cell and the sum of their masses; the lowest index wins it.
-    labels : (n,) integers for targets in memory: one potential for each label, fitted on its own targets alone
-        (max_samples, max_memory and callback then hold for each; checkpoints get .label and the label behind
-        their name). Returns a LabelledFitResult, whose potential takes labels beside the noise
+    labels : (n,) integers: one potential for each label, fitted on its own targets alone (max_samples and callback
+        then hold for each, max_memory too for targets in memory; checkpoints get .label and the label behind
+        their name). A source that must be streamed is read class by class, and the potentials read it when asked.
+        Returns a LabelledFitResult, whose potential takes labels beside the noise
     noise : "normal", the only source so far
     tol : bound on χ²; √tol bounds the root-mean-square relative error of the cell masses; 0.05 by default
     max_samples : bound on fitting samples, None for max(10 n/tol, 4 million); checks use their own. No step
@@ -103,9 +105,8 @@ def fit(  # type: ignore[misc]  # the overloads name only what they differ in
         options = {"noise": noise, "tol": tol, "max_samples": max_samples, "seed": seed, "engine": engine}
         options |= {"max_memory": max_memory, "resume": resume, "progress": progress, "callback": callback}
         options |= {"ranks": ranks}
-        return fit_classes(
-            fit, labelled_matrix(targets, source, device), labels, weights, checkpoint, **options
-        )
+        whole = moved(matrix_of(targets), device) if source is None else source
+        return fit_classes(fit, whole, labels, weights, checkpoint, **options)
     with together(ranks) as peers:
         matrix = torch.empty(0) if source is not None else moved(matrix_of(targets), device)
         require_cpu_engine(engine)
@@ -122,7 +123,8 @@ def fit(  # type: ignore[misc]  # the overloads name only what they differ in
             restore(file, run)
         require_same_fit(run)
         status = solver.solve(run)
-        return finished(run, status, potential_of(run, run.problem, matrix, solver.final_error(run)[0]))
+        with held():
+            return finished(run, status, potential_of(run, run.problem, matrix))
 
 
 def require_same_fit(run: solver.Run) -> None:
@@ -156,18 +158,6 @@ def streamed_source(targets: object, max_memory: int | None, device: object) -> 
     if device is not None and torch.device(str(device)).type != "cpu":
         raise InputError("device", expected="cpu or None, for these targets are streamed", got=str(device))
     return source
-
-
-def labelled_matrix(targets: Any, source: LatentSource | None, device: Any) -> torch.Tensor:
-    """The targets in memory; raises InputError for those that must be streamed."""
-    if source is not None:
-        raise InputError(
-            "labels",
-            expected="targets that fit in memory",
-            got=f"a source of shape {tuple(source.shape)}",
-            remedy="fit the classes one by one, each from a source of its own",
-        )
-    return moved(matrix_of(targets), device)
 
 
 def resident_problem(
@@ -251,9 +241,9 @@ def moved(matrix: torch.Tensor, device: str | torch.device | None) -> torch.Tens
 
 def finished(run: solver.Run, status: Status, potential: Potential) -> FitResult:
     """The result of a run, with a warning unless it converged."""
-    targets, (error, stderr) = run.problem.targets, solver.final_error(run)
+    targets, (error, stderr, source) = run.problem.targets, solver.final_error(run)
     if status is not Status.CONVERGED:
-        warn_unconverged(status, error, stderr, run.settings.tol)
+        warn_unconverged(status, error, stderr, run.settings.tol, source)
     return FitResult(
         potential=potential,
         status=status,
@@ -268,11 +258,12 @@ def finished(run: solver.Run, status: Status, potential: Potential) -> FitResult
         sampling=str(run.sampler) if isinstance(run.sampler, ConditionalSampler) else str(run.plan),
         start=run.start.kind,
         traffic=str(targets.traffic) if isinstance(targets, StreamedTargets) else "",
+        error_source=source,
     )
 
 
-def potential_of(run: solver.Run, problem: Problem, matrix: torch.Tensor, error: float) -> Potential:
-    info = info_of(run, error)
+def potential_of(run: solver.Run, problem: Problem, matrix: torch.Tensor) -> Potential:
+    info = info_of(run)
     centre, engine = torch.from_numpy(problem.centre), run.settings.engine
     if isinstance(problem.targets, StreamedTargets):
         vectors = torch.tensor(run.state.average), centre, torch.from_numpy(problem.masses)
@@ -282,10 +273,12 @@ def potential_of(run: solver.Run, problem: Problem, matrix: torch.Tensor, error:
     return Potential(matrix, heights, centre, owned_masses(problem), info, engine)
 
 
-def info_of(run: solver.Run, error: float) -> dict[str, Any]:
-    """What a potential's file says about its fit."""
+def info_of(run: solver.Run) -> dict[str, Any]:
+    """What a potential's file says about its fit; an error that is not known is None, as JSON has no nan."""
+    error, _, source = solver.final_error(run)
     return {
-        "error": error,
+        "error": None if math.isnan(error) else error,
+        **({"error_source": source} if source else {}),
         "tol": run.settings.tol,
         "seed": run.settings.seed,
         "samples": run.state.samples,

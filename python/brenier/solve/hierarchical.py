@@ -9,6 +9,7 @@ from dataclasses import replace
 import numpy as np
 import torch
 
+from brenier.data.interrupts import held
 from brenier.engine import checks
 from brenier.errors import InputError
 from brenier.solve import solver
@@ -27,6 +28,7 @@ from brenier.solve.fitting import (
 from brenier.solve.hierarchical_potential import HierarchicalPotential
 from brenier.solve.memory import require_memory
 from brenier.solve.parts import Parts, divide
+from brenier.solve.potential import Potential
 from brenier.solve.problem import ACCEPTED, Problem
 from brenier.solve.result import FitResult, Record
 from brenier.solve.streamed import resident
@@ -98,16 +100,24 @@ def fit_hierarchical(
     if resume and file is not None:
         restore(file, run)
     status = solver.solve(run)
-    potential = HierarchicalPotential.over(
+    with held():
+        return finished(run, status, hierarchical_potential(run, coarse, divided, matrix))
+
+
+def hierarchical_potential(
+    run: solver.Run, coarse: Potential, parts: Parts, matrix: torch.Tensor
+) -> HierarchicalPotential:
+    """The potential of both levels, for the targets as given."""
+    potential: HierarchicalPotential = HierarchicalPotential.over(
         coarse,
-        torch.from_numpy(divided.labels),
+        torch.from_numpy(parts.labels),
         matrix,
-        problem.expand(run.state.average),
-        owned_masses(problem),
-        info=info_of(run, solver.final_error(run)[0]) | {"parts": len(divided.masses)},
-        engine=engine,
+        run.problem.expand(run.state.average),
+        owned_masses(run.problem),
+        info=info_of(run) | {"parts": len(parts.masses)},
+        engine=run.settings.engine,
     )
-    return finished(run, status, potential)
+    return potential
 
 
 def joined_problem(parts: Parts, given: int) -> Problem:

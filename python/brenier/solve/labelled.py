@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +12,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from brenier.data.latents import SelectedRows
+from brenier.data.sources import LatentSource
 from brenier.engine import checks
 from brenier.errors import InputError
+from brenier.solve.memory import memory_of_class
 from brenier.solve.potential import Potential, like
 from brenier.solve.result import FitResult, Status
+from brenier.solve.streamed_potential import StreamedPotential
 from brenier.types import Array
 
 
@@ -45,8 +49,10 @@ class LabelledPotential:
     def transport(self, x: Array, labels: Array) -> Any:
         """The winning target of each noise in its class, (N, d) in the targets' dtype."""
         noise = checks.as_tensor(x, "x")
-        some = next(iter(self.potentials.values())).targets
-        images = torch.empty(len(noise), some.shape[1], dtype=some.dtype, device=some.device)
+        some = next(iter(self.potentials.values()))
+        images = torch.empty(
+            len(noise), some.targets.shape[1], dtype=some.targets.dtype, device=some.heights.device
+        )
         for label, rows in self.rows_of(labels, len(noise)):
             images[rows] = self.potentials[label].transport(noise[rows])
         return like(x, images)
@@ -108,7 +114,7 @@ def integer_labels(labels: Array, rows: int) -> Tensor:
 
 def fit_classes(
     fit_one: Callable[..., FitResult],
-    matrix: Tensor,
+    targets: Tensor | LatentSource,
     labels: Array,
     weights: Array | None,
     checkpoint: str | os.PathLike[str] | None,
@@ -118,26 +124,54 @@ def fit_classes(
 
     A class's fit is that of its targets alone, with the same seed: the same bits. Each has a checkpoint of its
     own, the given name with ``.label`` and the label behind it. Ctrl-C ends all with KeyboardInterrupt.
+    A source is read class by class: once, where every class fits in memory.
     """
-    given = integer_labels(labels, len(matrix))
-    masses = None if weights is None else class_weights(weights, len(matrix))
+    given = integer_labels(labels, len(targets))
+    masses = None if weights is None else class_weights(weights, len(targets))
     if len(given) == 0:
         raise InputError("targets", expected="at least one target", got="none")
-    members = {label: torch.nonzero(given == label)[:, 0] for label in torch.unique(given).tolist()}
+    members = members_of(given)
+    if not isinstance(targets, Tensor):
+        room = memory_of_class((targets.shape[0], targets.shape[1]), len(members), options["max_memory"])
+        options["max_memory"] = room
     results: dict[int, FitResult] = {}
     for label, rows in members.items():
         own = None if masses is None else masses[rows.numpy()]
-        file = (
-            None
-            if checkpoint is None
-            else Path(checkpoint).with_name(f"{Path(checkpoint).name}.label{label}")
+        result = fit_one(
+            rows_at(targets, rows), weights=own, checkpoint=checkpoint_of(checkpoint, label), **options
         )
-        result = fit_one(matrix[rows.to(matrix.device)], weights=own, checkpoint=file, **options)
         if result.status is Status.INTERRUPTED:
             raise KeyboardInterrupt
-        results[label] = result
+        results[label] = result if isinstance(targets, Tensor) else unloaded(result, targets, rows)
     potentials = {label: result.potential for label, result in results.items()}
     return LabelledFitResult(results, LabelledPotential(potentials, members))
+
+
+def members_of(labels: Tensor) -> dict[int, Tensor]:
+    """Where each label's targets stand, labels and places ascending."""
+    order = torch.argsort(labels, stable=True)
+    found, counts = torch.unique(labels, return_counts=True)
+    return dict(zip(found.tolist(), order.split(counts.tolist()), strict=True))
+
+
+def rows_at(targets: Tensor | LatentSource, rows: Tensor) -> Tensor | LatentSource:
+    """Some of the targets, read when asked for where they are a source."""
+    if isinstance(targets, Tensor):
+        return targets[rows.to(targets.device)]
+    return SelectedRows(targets, rows)
+
+
+def checkpoint_of(checkpoint: str | os.PathLike[str] | None, label: int) -> Path | None:
+    """The file of one class."""
+    return None if checkpoint is None else Path(checkpoint).with_name(f"{Path(checkpoint).name}.label{label}")
+
+
+def unloaded(result: FitResult, source: LatentSource, rows: Tensor) -> FitResult:
+    """The result, its potential reading the targets when asked for: those of all classes need not fit in memory."""
+    if isinstance(result.potential, StreamedPotential):
+        return result
+    potential = StreamedPotential.of_resident(result.potential, SelectedRows(source, rows))
+    return replace(result, potential=potential)
 
 
 def class_weights(weights: Array, targets: int) -> np.ndarray:

@@ -135,6 +135,24 @@ def memory_limit(max_memory: int | None) -> int:
     return int(RESIDENT_SHARE * machine) // ranks if max_memory is None else max_memory
 
 
+TARGET_BYTES = 64  # label, place, height and mass of a target, and their temporaries
+CENTRE_BYTES = 20  # of a class and dimension: its centre in float64 and float32, and one in the making
+
+
+def memory_of_class(shape: tuple[int, int], classes: int, max_memory: int | None) -> int:
+    """What is left to the fit of one class of a source, beside the potentials of all; raises InputError for nothing."""
+    n, d = shape
+    limit, kept = memory_limit(max_memory), TARGET_BYTES * n + CENTRE_BYTES * d * classes
+    if limit <= kept:
+        raise InputError(
+            "max_memory",
+            expected=f"more than {kept:,} bytes, for the potentials of {classes} classes",
+            got=f"{limit:,}",
+            remedy="raise it, or fit fewer classes at a time",
+        )
+    return limit - kept
+
+
 def must_stream(shape: tuple[int, int], max_memory: int | None) -> bool:
     """Whether the targets in float32 and their fit need more than the limit."""
     n, d = shape

@@ -45,7 +45,9 @@ def principal_directions(targets: Targets, ranks: Ranks | None = None) -> Princi
 def shared_product(ranks: Ranks, rows: Tensor, directions: Tensor) -> Tensor:
     """rows · directionsᵀ in float32, each rank computing its rows."""
     lo, hi = ranks.rows(len(rows))
-    return ranks.joined(project(rows[lo:hi].contiguous(), directions), len(rows))
+    whole = torch.empty(len(rows), len(directions))
+    whole[lo:hi] = project(rows[lo:hi].contiguous(), directions)
+    return ranks.joined(whole)
 
 
 def spaced(targets: Targets, count: int, phase: float) -> Tensor:

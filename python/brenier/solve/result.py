@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import warnings
 from dataclasses import dataclass, field
 from enum import Enum
@@ -41,8 +42,11 @@ class FitResult:
 
     potential     the Brenier potential, for the targets as given
     status        how the fit ended, a sentence
-    error         χ² of the cell masses by the last independent check (by the monitor if interrupted)
-    error_stderr  its standard error
+    error         χ² of the cell masses by an independent check of this potential. Where the fit was interrupted before
+                  one, in full dimension by the fitting samples, in subspaces by the last check of an earlier state, and
+                  nan if there was none; ``error_source`` says so
+    error_stderr  its standard error; inf where the error is nan
+    error_source  what error goes by, where it is no check of this potential; else empty
     samples       noise samples used for fitting; those of the checks are listed in ``checks``
     seconds       wall time
     history       one Record per step
@@ -64,6 +68,7 @@ class FitResult:
     sampling: str = "full dimension"
     start: str = "extreme value"
     traffic: str = ""
+    error_source: str = ""
 
     @property
     def converged(self) -> bool:
@@ -73,13 +78,19 @@ class FitResult:
     def check_samples(self) -> int:
         return sum(check.samples for check in self.checks)
 
+    def measured(self) -> str:
+        """χ², how it is known, and what it means."""
+        text = shown_error(self.error, self.error_stderr, self.tol, self.error_source)
+        if math.isnan(self.error):
+            return text
+        return f"{text}, so cell masses are off by {100 * max(self.error, 0) ** 0.5:.1f}% (root mean square)"
+
     def summary(self) -> str:
         """A few lines for people."""
         n = self.targets
         lines = [
             str(self.status),
-            f"χ² = {self.error:.4g} ± {self.error_stderr:.2g} (tolerance {self.tol:g}), "
-            f"so cell masses are off by {100 * max(self.error, 0) ** 0.5:.1f}% (root mean square)",
+            self.measured(),
             f"{self.samples:,} fitting samples = {self.samples / n:.1f} per target "
             f"(floor of hard counts n/N = {n / max(self.samples, 1):.4g}); "
             f"{self.check_samples:,} samples in {len(self.checks)} checks",
@@ -88,10 +99,17 @@ class FitResult:
         return "\n".join([*lines, *filter(None, [self.traffic])])
 
 
-def warn_unconverged(status: Status, error: float, stderr: float, tol: float) -> None:
+def shown_error(error: float, stderr: float, tol: float, source: str) -> str:
+    """χ² ± its standard error, the tolerance, and where χ² comes from."""
+    if math.isnan(error):
+        return f"χ² {source} (tolerance {tol:g})"
+    return ", ".join([f"χ² = {error:.4g} ± {stderr:.2g} (tolerance {tol:g})", *filter(None, [source])])
+
+
+def warn_unconverged(status: Status, error: float, stderr: float, tol: float, source: str = "") -> None:
+    remedy = "" if status is Status.INTERRUPTED else " Raise max_samples, or accept a larger tol."
     warnings.warn(
-        f"{status} Measured χ² = {error:.4g} ± {stderr:.2g}, tolerance {tol:g}. "
-        "Raise max_samples, or accept a larger tol.",
+        f"{status} {shown_error(error, stderr, tol, source)}.{remedy}",
         NotConvergedWarning,
         stacklevel=4,  # the line that called fit
     )

@@ -23,7 +23,7 @@ from brenier.engine.ranks import Ranks
 from brenier.solve.directions import STRUCTURED_FROM, Dense, Directions, Structured
 from brenier.solve.principal import Principal
 from brenier.solve.shares import rows_of
-from brenier.solve.streamed import MOST_DENSE, StreamedTargets, Targets, onto
+from brenier.solve.streamed import MOST_DENSE, StreamedTargets, Targets, fill, onto
 
 SUBSPACE_SIZES = (32, 64, 128, 256)
 SOFT = 2.5
@@ -163,10 +163,14 @@ class SubspaceSampler:
         self.directions: Directions = kind(seed, targets.shape[1])
         self.shared: tuple[int, Tensor] | None = None  # the first step of the pass, and all its coordinates
         self.targets, self.plan, self.seed, self.engine = targets, plan, seed, engine
-        self.mine = rows_of(targets, *ranks.rows(len(targets)))
+        self.first, self.end = ranks.rows(len(targets))
+        self.mine = rows_of(targets, self.first, self.end)
         self.axes = None if principal is None or plan.principal == 0 else principal.axes[: plan.principal]
-        self.own_apart = None if self.axes is None else onto(self.mine, self.axes)
-        self.apart = None if self.own_apart is None else ranks.joined(self.own_apart, len(targets))
+        self.apart: Tensor | None = None
+        if self.axes is not None:
+            apart = torch.empty(len(targets), plan.principal)
+            onto(self.mine, self.axes, apart[self.first : self.end])
+            self.apart = ranks.joined(apart)
 
     def begin(self, step: int) -> None:
         """The targets' coordinates in the step's subspace, from a pass over them if it is not done yet."""
@@ -189,17 +193,17 @@ class SubspaceSampler:
         projector = self.directions.projector(first, count)
         mixed = None if self.axes is None else projector.onto(self.axes).T.contiguous()
 
+        own_apart = None if self.apart is None else self.apart[self.first : self.end]
+
         def coordinates_of(lo: int, hi: int, rows: Tensor) -> Tensor:
             along = projector.onto(rows)
-            if self.own_apart is None or mixed is None:
+            if own_apart is None or mixed is None:
                 return along
-            return along.sub_(project(self.own_apart[lo:hi], mixed))
+            return along.sub_(project(own_apart[lo:hi], mixed))
 
-        if isinstance(self.mine, StreamedTargets):
-            own = self.mine.map(coordinates_of, count, projector.operations)
-        else:
-            own = coordinates_of(0, len(self.mine), self.mine)
-        return self.ranks.joined(own, len(self.targets))
+        whole = torch.empty(len(self.targets), count)  # every rank's; its own rows are written in place
+        fill(whole[self.first : self.end], self.mine, coordinates_of, projector.operations)
+        return self.ranks.joined(whole)
 
     def for_checks(self, subspace: int) -> SubspaceSampler:
         """Exactly normal subspaces of that dimension, drawn from streams that no step uses."""

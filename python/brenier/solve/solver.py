@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
+from brenier.data.interrupts import held
 from brenier.engine import prepare
 from brenier.engine.ranks import Ranks
 from brenier.errors import RankLostError
@@ -194,14 +195,18 @@ def solve(run: Run) -> Status:
         except KeyboardInterrupt:
             status = Status.INTERRUPTED
         except RankLostError:
-            save_checkpoint(run, whatever_rank=True)
+            with held():
+                save_checkpoint(run, whatever_rank=True)
             raise
-        save_checkpoint(run)
+        with held():
+            save_checkpoint(run)
     return status
 
 
 def loop(run: Run, bar: tqdm) -> Status:
     run.next_checkpoint = time.perf_counter() + checkpoint.SECONDS
+    if (check := own_check(run)) is not None and converged(check, run.settings.tol):
+        return Status.CONVERGED  # resumed at its end
     while True:
         if run.state.samples >= run.next_check:
             save_checkpoint(run)  # a check may take minutes
@@ -243,10 +248,15 @@ def advance(run: Run, bar: tqdm) -> None:
         run.settings.callback(run.history[-1])
 
 
+def own_check(run: Run) -> Check | None:
+    """The check of the run's present state, if one was made."""
+    return run.checks[-1] if run.checks and run.checks[-1].at_samples == run.state.samples else None
+
+
 def current_check(run: Run, bar: tqdm) -> Check:
     """An independent check of the averaged potential, on samples of its own; made once per state."""
-    if run.checks and run.checks[-1].at_samples == run.state.samples:
-        return run.checks[-1]
+    if (made := own_check(run)) is not None:
+        return made
     bar.set_description_str("check")
     check = fresh_check(run, sum(check.samples for check in run.checks))
     run.checks.append(check)
@@ -289,8 +299,19 @@ def shown_error(run: Run, monitored: float) -> str:
     return f"χ² ≈ {monitored:.3g}"
 
 
-def final_error(run: Run) -> tuple[float, float]:
-    """The last check if it judged the final state, else the monitor."""
-    if run.checks and run.checks[-1].at_samples == run.state.samples:
-        return run.checks[-1].error, run.checks[-1].error_stderr
-    return run.state.monitor.error(run.problem.size)
+def final_error(run: Run) -> tuple[float, float, str]:
+    """χ², its standard error and where it comes from: a check of the final state (""), or the most that is known.
+
+    In full dimension that is the monitor, which is unbiased. In subspaces the monitor errs far upwards: the last
+    check, though of an earlier state, says more, and before the first one nothing is known (nan, inf).
+    """
+    unbiased = isinstance(run.sampler, FullSampler | ConditionalSampler)
+    if own_check(run) is None and unbiased and run.state.step > 0:
+        return *run.state.monitor.error(
+            run.problem.size
+        ), "by the fitting samples, not by an independent check"
+    if not run.checks:
+        return math.nan, math.inf, "not measured, for no check was made"
+    check = run.checks[-1]
+    source = "" if own_check(run) is check else f"by the check after {check.at_samples:,} fitting samples"
+    return check.error, check.error_stderr, source

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
@@ -82,19 +82,6 @@ class StreamedTargets:
                 self.traffic.working += time.perf_counter() - began
         self.traffic.passes += 1
 
-    def map(self, function: Projection, width: int, operations: float) -> Tensor:
-        """function(lo, hi, tile) of all tiles in one pass, (n, width) float32; operations a value, for the traffic."""
-        out = torch.empty(len(self), width)
-        for lo, hi, tile in self.tiles():
-            out[lo:hi] = function(lo, hi, tile)
-            self.traffic.operations += operations * tile.numel()
-        return out
-
-    def project(self, directions: Tensor) -> Tensor:
-        """Y Zᵀ in one pass, (n, m) float32: the bits that engine.project has for the whole matrix."""
-        panels = prepare_directions(directions)
-        return self.map(lambda _lo, _hi, tile: project(tile, panels), len(directions), 2.0 * len(directions))
-
     def _fetch(self, lo: int, hi: int, buffer: Tensor) -> Tensor:
         began = time.perf_counter()
         tile = read_centred(self.source, lo, hi, self.centre, buffer[: hi - lo])
@@ -106,11 +93,31 @@ class StreamedTargets:
 Targets = Tensor | StreamedTargets
 
 
-def onto(targets: Targets, directions: Tensor) -> Tensor:
-    """Targets projected on directions, (n, m) float32."""
-    return (
-        targets.project(directions) if isinstance(targets, StreamedTargets) else project(targets, directions)
-    )
+def onto(targets: Targets, directions: Tensor, out: Tensor | None = None) -> Tensor:
+    """Y Zᵀ (n, m) in one pass, in out where it is given: the bits that engine.project has for the whole matrix."""
+    panels = prepare_directions(directions)
+    out = torch.empty(len(targets), len(directions)) if out is None else out
+    return fill(out, targets, lambda _lo, _hi, rows: project(rows, panels), 2.0 * len(directions))
+
+
+def fill(out: Tensor, targets: Targets, function: Projection, operations: float) -> Tensor:
+    """out (n, width) with function(lo, hi, rows) of all rows, in one pass; operations a value, for the traffic.
+
+    What the function makes is bounded as tiles are: it gets no more rows at once than make TILE_VALUES results.
+    """
+    step = max(1, TILE_VALUES // max(1, out.shape[1]))
+    for first, end, tile in tiles_of(targets):
+        for lo in range(first, end, step):
+            hi = min(lo + step, end)
+            out[lo:hi] = function(lo, hi, tile[lo - first : hi - first])
+    if isinstance(targets, StreamedTargets):
+        targets.traffic.operations += operations * len(targets) * targets.shape[1]
+    return out
+
+
+def tiles_of(targets: Targets) -> Iterable[tuple[int, int, Tensor]]:
+    """(lo, hi, centred rows) in order; one tile where they are in memory."""
+    return targets.tiles() if isinstance(targets, StreamedTargets) else [(0, len(targets), targets)]
 
 
 def resident(targets: Targets) -> Tensor:

@@ -9,14 +9,17 @@ import torch
 from torch import Tensor
 
 from brenier.data.latents import read_rows
-from brenier.data.sources import LatentSource, open_source
+from brenier.data.sources import ArraySource, LatentSource, open_source
 from brenier.engine import assign
+from brenier.engine.ranks import Ranks
 from brenier.errors import InputError
 from brenier.solve import potential_file
-from brenier.solve.first_pass import streamed_problem
+from brenier.solve.first_pass import centred_source
 from brenier.solve.potential import Potential, known_cost
 from brenier.solve.streamed import StreamedTargets
 from brenier.types import Array
+
+COLUMNS = 32  # directions a pass, which a potential does not project on
 
 
 class StreamedPotential(Potential):
@@ -85,14 +88,22 @@ class StreamedPotential(Potential):
         masses = potential_file.masses_in(
             path, len(source)
         )  # the centre is that of the masses it was fitted to
-        problem = streamed_problem(source, masses, columns=32)
-        tensors, info = potential_file.read_checked(path, problem.fingerprint(), len(source))
-        if not isinstance(problem.targets, StreamedTargets):
-            raise RuntimeError("a streamed problem streams its targets")
-        problem.targets.centre = tensors["centre"].float()
+        streamed, _ = centred_source(source, masses.numpy(), COLUMNS, Ranks())
+        tensors, info = potential_file.read_checked(path, streamed.fingerprint, len(source))
+        streamed.centre = tensors["centre"].float()
         vectors = (tensors[name] for name in ("heights", "centre", "masses"))
-        potential: Potential = cls.over(problem.targets, *vectors, info=info, engine=None)
+        potential: Potential = cls.over(streamed, *vectors, info=info, engine=None)
         return potential
+
+    @classmethod
+    def of_resident(cls, potential: Potential, source: LatentSource) -> Potential:
+        """A potential whose targets are in memory, over the source that they came from: they may be let go."""
+        masses = potential.masses.numpy()
+        streamed, _ = centred_source(ArraySource(potential.targets), masses, COLUMNS, Ranks())
+        streamed.source = source
+        vectors = potential.heights, streamed.centre.double(), potential.masses
+        over: Potential = cls.over(streamed, *vectors, info=potential.info, engine=potential.engine)
+        return over
 
     def _best(self, x: Array) -> tuple[Tensor, Tensor]:
         """Winners and float64 scores over all tiles; an earlier tile keeps a tie."""
