@@ -73,13 +73,7 @@ def one_seed(options: argparse.Namespace, seed: int) -> dict[str, Any]:
         schedule = tune(data, ARMS[key], trained["denoiser"], seed, options.quick)
         found = measure(data, ARMS[key], trained, schedule, seed, options.quick)
         rows.append({"arm": key, "seed": seed, "schedule": schedule} | found)
-    return {"rows": rows, "floor": floor(options.data, seed)}
-
-
-def floor(name: str, seed: int) -> float:
-    """What as many training images score."""
-    data = lab.open_lab(name, seed)
-    return data.quality(data.train[:SAMPLES], data.held_out)
+    return {"rows": rows, "floor": lab.open_lab(options.data, seed).floor(SAMPLES, seed)}
 
 
 def train_arm(data: lab.Lab, arm: Arm, seed: int, quick: bool) -> dict[str, Any]:

@@ -60,7 +60,7 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
         rows += [
             row | {"seed": seed} for row in one_seed(data, network, schedules, seed, options.quick, images)
         ]
-        floors.append(data.quality(data.train[:SAMPLES], data.held_out))
+        floors.append(data.floor(SAMPLES, seed))
         mixtures.append(mode_mixture_ratio(data.classifier.probabilities(data.held_out)))
         found["conditional"] += questions.conditional(data, seed, options.quick, train)
         found["samples"] += questions.samples_used(data, network, seed, options.quick)

@@ -51,6 +51,11 @@ class Lab:
         features = self.classifier.features
         return frechet_distance(features(reference), features(samples))
 
+    def floor(self, samples: int, seed: int) -> float:
+        """What as many training images, from anywhere in the set, score."""
+        order = torch.randperm(len(self.train), generator=torch.Generator().manual_seed(seed))
+        return self.quality(self.train[order[:samples]], self.held_out)
+
     def figures(self, samples: Tensor) -> dict[str, float]:
         """What every table shows, against the held-out images."""
         kernel = kernel_distance(self.classifier.features(self.held_out), self.classifier.features(samples))
