@@ -6,7 +6,7 @@ import threading
 from collections.abc import Iterator
 
 import pytest
-from brenier.data.interrupts import held
+from brenier.data.interrupts import held, plain_interrupts
 
 
 @pytest.fixture
@@ -73,3 +73,15 @@ def test_other_threads_hold_nothing() -> None:
     thread.start()
     thread.join()
     assert seen == [handler]
+
+
+def test_an_interrupt_that_met_a_lock_of_pythons_own_is_an_interrupt_again() -> None:
+    lock = threading.RLock()
+    with pytest.raises(KeyboardInterrupt), plain_interrupts(), lock:
+        lock.release()  # as where Condition.wait is interrupted before it has its lock back
+        raise KeyboardInterrupt
+
+
+def test_other_errors_stay_what_they_are() -> None:
+    with pytest.raises(RuntimeError, match="un-acquired"), plain_interrupts():
+        threading.RLock().release()

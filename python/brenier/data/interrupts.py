@@ -38,6 +38,21 @@ def held() -> Iterator[None]:
                 handlers[number](number, frame)
 
 
+@contextlib.contextmanager
+def plain_interrupts() -> Iterator[None]:
+    """Makes of an interrupt that met Python's own locks a KeyboardInterrupt again.
+
+    One that comes while ``threading.Condition.wait`` (every wait for a future) takes its lock back leaves it as the
+    RuntimeError of a lock that is not held, with the interrupt as its context.
+    """
+    try:
+        yield
+    except RuntimeError as error:
+        if not isinstance(error.__context__, KeyboardInterrupt):
+            raise
+        raise KeyboardInterrupt from error
+
+
 def present_handlers() -> dict[int, Handler]:
     """What is called at SIGINT and SIGTERM, where something is; nothing outside the main thread."""
     if threading.current_thread() is not threading.main_thread():

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from brenier.data.interrupts import held
+from brenier.data.interrupts import held, plain_interrupts
 from brenier.engine import prepare
 from brenier.engine.ranks import Ranks
 from brenier.errors import RankLostError
@@ -190,8 +190,9 @@ def solve(run: Run) -> Status:
     with tqdm(unit=" samples", unit_scale=True, disable=not shown, desc="fit") as bar:
         bar.update(run.state.samples)
         try:
-            warm_up(run)
-            status = loop(run, bar)
+            with plain_interrupts():
+                warm_up(run)
+                status = loop(run, bar)
         except KeyboardInterrupt:
             status = Status.INTERRUPTED
         except RankLostError:
