@@ -75,11 +75,18 @@ def test_other_threads_hold_nothing() -> None:
     assert seen == [handler]
 
 
-def test_an_interrupt_that_met_a_lock_of_pythons_own_is_an_interrupt_again() -> None:
-    lock = threading.RLock()
-    with pytest.raises(KeyboardInterrupt), plain_interrupts(), lock:
-        lock.release()  # as where Condition.wait is interrupted before it has its lock back
+def interrupted_wait() -> None:
+    """As where Condition.wait is interrupted before it has its lock back."""
+    with (lock := threading.RLock()):
+        lock.release()
         raise KeyboardInterrupt
+
+
+def test_an_interrupt_that_met_a_lock_of_pythons_own_is_an_interrupt_again() -> None:
+    with pytest.raises(RuntimeError, match="un-acquired"):
+        interrupted_wait()
+    with pytest.raises(KeyboardInterrupt), plain_interrupts():
+        interrupted_wait()
 
 
 def test_other_errors_stay_what_they_are() -> None:
