@@ -13,7 +13,6 @@ What norms cost against the scores' own range: about √d/4 of the 26 bits' reac
 
 from __future__ import annotations
 
-import contextlib
 import importlib.util
 from dataclasses import dataclass
 
@@ -21,7 +20,7 @@ import torch
 from torch import Tensor
 
 from brenier.engine.auction import COST_BITS, COST_SUM, FACTS, FLAGS, NOT_FINITE, RANGE, halves
-from brenier.engine.triton_filter import capability, interpreted, kernels
+from brenier.engine.triton_filter import capability, interpreted, kernels, on_device
 
 FINEST_GAP = 1e-5
 """Below it the floor of the costs would be a good part of the gap: scores are then written and quantised apart."""
@@ -88,7 +87,7 @@ def launch(left: Tensor, right: Tensor, reach: Tensor, units: Tensor, into: Cost
     problems, n, depth = left.shape
     config = code.product_configuration(n, capability(left))
     tiles = -(-n // config.block) * -(-n // config.columns)
-    with torch.cuda.device(left.device) if left.is_cuda else contextlib.nullcontext():
+    with on_device(left):
         code.product_costs[(tiles, problems)](
             left, right, reach, units, into.cost, into.column_sum, into.facts[:, FLAGS], n, depth,
             into.cost.stride(1), into.facts.stride(0), BLOCK=config.block, COLUMNS=config.columns,

@@ -7,6 +7,7 @@ and scores are those of engine/reference.py bit for bit, on every instruction se
 from __future__ import annotations
 
 import os
+import threading
 from dataclasses import dataclass
 from typing import Any
 
@@ -144,13 +145,14 @@ def assign_integers(
         return int8.Int8Search(x[rows], packed, heights, kappa, guesses[rows])
 
     def advance(search: int8.Int8Search, targets: tuple[int, int]) -> None:
-        search.found.loose = search.found.loose or bool(loose)  # one that gave up is enough
-        if not search.found.loose:
+        if loose.is_set():  # one that gave up is enough: the others need not try
+            search.found.loose = True
+        else:
             search.advance(*targets)
-        if search.found.loose:
-            loose.append(True)
+            if search.found.loose:
+                loose.set()
 
-    loose: list[bool] = []
+    loose = threading.Event()
     blocks = cut(len(x), packed, int8.OPERATIONS_PER_CALL)
     pieces = [piece for block in blocks for piece in block]
     done = in_turns(pieces, x.shape[1], begin, advance, lambda search: search.found)
@@ -163,7 +165,7 @@ def assign_integers(
             rows = slice(*block[0].rows)
             out[0][rows], out[1][rows] = merge_winners([(each.winners, each.scores) for each in found])
     pairs, rescored = sum(each.pairs for each in done), sum(int(each.counts[1]) for each in done)
-    y.measured[name, exact] = 1.0 if loose else rescored / max(1, pairs)
+    y.measured[name, exact] = 1.0 if loose.is_set() else rescored / max(1, pairs)
     return rest
 
 

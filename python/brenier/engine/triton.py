@@ -6,7 +6,6 @@ through the float32 filter of kernels/assign.py, which needs no lists of fixed l
 
 from __future__ import annotations
 
-import contextlib
 import importlib
 import importlib.util
 from dataclasses import dataclass
@@ -25,7 +24,7 @@ from brenier.engine.halves import HalfTargets, pack_targets
 from brenier.engine.int8_rows import ByteTargets
 from brenier.engine.reference import ReferenceEngine, concatenate
 from brenier.engine.triton_auction import TritonBidder
-from brenier.engine.triton_filter import TritonBackend, capability, interpreted
+from brenier.engine.triton_filter import TritonBackend, capability, interpreted, on_device
 from brenier.engine.triton_int8 import ByteBackend, ByteFiltered
 from brenier.types import Candidates
 
@@ -162,10 +161,6 @@ def in_bytes(x: Tensor, y: TritonTargets, h: Tensor, exact: str) -> ByteFiltered
 def half(x: Tensor, y: TritonTargets, h: Tensor) -> Filtered:
     """The problem as the half-precision filter takes it."""
     return Filtered(TritonBackend(capability(x)), x, y.halves, h.contiguous())
-
-
-def on_device(x: Tensor) -> contextlib.AbstractContextManager[Any]:
-    return torch.cuda.device(x.device) if x.is_cuda else contextlib.nullcontext()
 
 
 class Filter:

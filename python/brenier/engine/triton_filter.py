@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import os
 from dataclasses import dataclass
@@ -29,6 +30,11 @@ def interpreted() -> bool:
 def capability(tensor: Tensor) -> tuple[int, int]:
     """Compute capability of the tensor's device; (0, 0) is the interpreter."""
     return torch.cuda.get_device_capability(tensor.device) if tensor.is_cuda else (0, 0)
+
+
+def on_device(x: Tensor) -> contextlib.AbstractContextManager[Any]:
+    """Triton launches on the current device: this makes it the tensor's."""
+    return torch.cuda.device(x.device) if x.is_cuda else contextlib.nullcontext()
 
 
 @dataclass(frozen=True)

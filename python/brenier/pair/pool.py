@@ -97,9 +97,8 @@ class PairedPool:
         self.seconds = 0.0  # spent on pairing, in the background or not
         self.waited = 0.0  # spent by the caller on waiting for a pool
         self.background = background
-        self._thread: ThreadPoolExecutor | None = (
-            None  # from the first pool on: no process that is forked before lacks it
-        )
+        # From the first pool on, so that a process forked before it has a thread of its own.
+        self._thread: ThreadPoolExecutor | None = None
         self._made: dict[int, Future[PairedBatch]] = {}
 
     # ---- handing out
