@@ -112,7 +112,9 @@ def train_edm(
     pairs = make_pairs(coupling, data.flatten(1), potential, batch, pool, labels, given, seed)
     spread = float(data.std(correction=0)) if sigma_data is None else sigma_data
     training = Training(EDMPrecond(copy.deepcopy(network), spread).to(device), settings, ranks)
-    kept = open_checkpoint(checkpoint, checkpoint_every, resume, data, training, pairs)
+    known = {"images": data, "condition": given, "labels": labels}
+    learnt = {name: value for name, value in known.items() if value is not None}
+    kept = open_checkpoint(checkpoint, checkpoint_every, resume, learnt, training, pairs)
     with scoped_seed(training.device):
         seconds = run(training, Feed(pairs, ranks), data, given, kept, checkpoint_every, progress, callback)
     losses = torch.tensor(training.losses)
@@ -155,15 +157,26 @@ def micro_batches(
     """The micro-batches of one step with their images and conditions."""
     for _ in range(training.settings.accumulate):
         batch = feed.take()
+        check_rows(batch.rows, len(images))
         rows = batch.rows.to(images.device)
         yield batch, images[rows], None if condition is None else condition[rows]
+
+
+def check_rows(rows: Tensor, images: int) -> None:
+    """Raise InputError for pairs that are not of these images."""
+    if int(rows.min()) < 0 or int(rows.max()) >= images:
+        raise InputError(
+            "coupling",
+            expected=f"pairs with images 0 to {images - 1}",
+            got=f"{int(rows.min())} to {int(rows.max())}",
+        )
 
 
 def open_checkpoint(
     path: str | os.PathLike[str] | None,
     every: int,
     resume: bool,
-    images: Tensor,
+    data: dict[str, Tensor],
     training: Training,
     pairs: PairSource,
 ) -> tuple[Checkpoint, float] | None:
@@ -175,7 +188,7 @@ def open_checkpoint(
     if not (isinstance(every, int) and every >= 1):
         raise InputError("checkpoint_every", expected="an integer ≥ 1", got=repr(every))
     require_writable(path)
-    kept = Checkpoint(path, images, training, pairs)
+    kept = Checkpoint(path, data, training, pairs)
     return kept, kept.restore() if resume else 0.0
 
 
