@@ -60,8 +60,8 @@ class SchedulerProcess:
                 "scheduler",
                 expected="use_dynamic_shifting=False",
                 got="True",
-                remedy="for images of one size nearly the same is shift=exp(mu): from_config(config, use_dynamic_shifting=False, "
-                "shift=math.exp(mu))",
+                remedy="for images of one size, from_config(config, use_dynamic_shifting=False, shift=exp(mu)) has "
+                "nearly its levels",
             )
         whole = isinstance(self.num_inference_steps, int) and self.num_inference_steps >= 1
         if not whole or not 0 <= self.eta <= 1:
