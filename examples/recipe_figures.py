@@ -61,5 +61,5 @@ def summary(recipe: dict[str, Any], found: dict[str, Any], small: bool) -> str:
     lines.append(f"kernel distance of pixels {kernel.value:.4g} ± {kernel.stderr:.2g}")
     if "memorisation" in found:
         lines.append(found["memorisation"].summary())
-    lines.append(f"compare with {recipe['compare']}")
+    lines += [f"compare with {recipe['compare']}", f"differs from the paper: {recipe['differs']}"]
     return "\n".join(lines + (["a stand-in: the figures mean nothing"] if small else []))

@@ -122,9 +122,9 @@ def cost_row(record: dict[str, Any], key: str) -> list[str]:
         take(lambda row: row["curvature"]),
         take(lambda row: row["straightness"]["value"]),
         take(lambda row: row["pair_cost"]),
-        f"{100 * lab.spread(row['leak']['accuracy'] for row in rows)['mean']:.1f}%",
-        f"{100 * lab.spread(row['leak']['chance'] for row in rows)['mean']:.1f}%",
-        f"{lab.spread(row['train_seconds'] for row in rows)['mean']:.1f}",
+        f"{lab.shown(lab.spread(100 * row['leak']['accuracy'] for row in rows), '.1f')}%",
+        f"{lab.shown(lab.spread(100 * row['leak']['chance'] for row in rows), '.1f')}%",
+        lab.shown(lab.spread(row["train_seconds"] for row in rows), ".1f"),
     ]
 
 

@@ -100,3 +100,8 @@ def test_a_run_on_other_labels_conditions_or_heights_is_not_resumed(
     train(**before, **options)
     with pytest.raises(InputError, match="checkpoint"):
         train(**after, **options, resume=True)
+
+
+def test_a_device_that_torch_cannot_use_is_an_input_error() -> None:
+    with pytest.raises(InputError, match="device"):
+        train(device="tpu9")

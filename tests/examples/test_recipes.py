@@ -58,6 +58,7 @@ def test_a_recipe_runs_on_its_stand_in_and_prints_the_published_figure(
     printed = capsys.readouterr().out
     assert f"FID {PUBLISHED[name]}" in printed
     assert "no FID" in printed
+    assert "differs from the paper" in printed
     assert "the figures mean nothing" in printed
     side, samples = SHAPE.get(name, 256), np.load(tmp_path / "samples.npy")
     assert samples.shape == (3, 3, side, side)

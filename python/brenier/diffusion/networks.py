@@ -71,6 +71,8 @@ class MLP(nn.Module):
     ) -> None:
         super().__init__()
         self.dim = positive(dim, "dim")
+        if not (isinstance(depth, int) and depth >= 0):
+            raise InputError("depth", expected="an integer ≥ 0", got=repr(depth))
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             self.embedding = NoiseEmbedding(positive(width, "width"))
