@@ -122,3 +122,12 @@ def test_a_rho_too_small_to_compute_and_lists_for_tensors_are_refused() -> None:
         VPSchedule([0.9, 0.5], torch.tensor([1, 0]))
     with pytest.raises(InputError, match="timesteps"):
         VPSchedule(torch.tensor([0.9, 0.5]), [1, 0])
+
+
+def test_levels_that_are_neither_a_tensor_nor_a_schedule_are_refused() -> None:
+    for call in (
+        lambda: start_level([80.0, 1.0, 0.0], 1),
+        lambda: sample_dpm_ot(shrink, POTENTIAL, NOISE, [80.0, 0.0], 1, latents=LATENTS),
+    ):
+        with pytest.raises(InputError, match="edm_sigmas"):
+            call()

@@ -85,7 +85,7 @@ def sample_dpm_ot(
     Raises InputError, also where start level and latent level differ, or where a potential with .targets was
     fitted to something else; BrenierError where NaN or Inf came out.
     """
-    process = HeunSchedule(sigmas) if isinstance(sigmas, Tensor) else sigmas
+    process = as_process(sigmas)
     check_start(latents, process.start(last_steps))
     check_source(latents, potential)
     own = None if seeds is None else whole_seeds(seeds)
@@ -111,8 +111,21 @@ def start_level(sigmas: Tensor | ReverseProcess, last_steps: int) -> Level:
 
     sigmas : as in sample_dpm_ot. Raises InputError.
     """
-    process = HeunSchedule(sigmas) if isinstance(sigmas, Tensor) else sigmas
-    return process.start(last_steps)
+    return as_process(sigmas).start(last_steps)
+
+
+def as_process(sigmas: Tensor | ReverseProcess) -> ReverseProcess:
+    """A schedule, or levels as Heun's; raises InputError for anything else."""
+    if isinstance(sigmas, Tensor):
+        return HeunSchedule(sigmas)
+    if not hasattr(sigmas, "run"):
+        raise InputError(
+            "sigmas",
+            expected="a tensor of levels or a schedule",
+            got=type(sigmas).__name__,
+            remedy="see edm_sigmas",
+        )
+    return sigmas
 
 
 def check_seeds(seeds: Sequence[int] | None, noise: Tensor | None, fresh: bool, stochastic: bool) -> None:
