@@ -14,7 +14,7 @@ from brenier.diffusion.diffusers import DPMOTPipeline, OTMap, SchedulerProcess
 from brenier.errors import InputError
 from brenier.solve import StreamedPotential
 from diffusers import DDIMScheduler
-from helpers.hub import tiny_unet
+from helpers.hub import tiny_conditional_unet, tiny_unet
 
 SHAPE = (1, 8, 8)
 IMAGES = ArraySource(torch.rand(30, *SHAPE, generator=torch.Generator().manual_seed(0)) * 2 - 1)
@@ -42,3 +42,18 @@ def test_a_map_of_two_levels_is_refused_and_not_flattened() -> None:
     fitted = brenier.fit_hierarchical(latents.materialise(), tol=0.5, progress=False)
     with pytest.raises(InputError, match="one level"):
         draw(fitted.potential, latents)
+
+
+def test_a_compiled_unet_is_told_its_conditions_too() -> None:
+    latents = NoisedLatents(IMAGES, sigma=LEVEL.sigma, scale=LEVEL.scale)
+    fitted = brenier.fit(latents.materialise(), tol=0.5, progress=False).potential
+    ot_map = OTMap.of(fitted, latents, image_shape=SHAPE, num_inference_steps=20, last_steps=3)
+    pipe = DPMOTPipeline(tiny_conditional_unet(), DDIMScheduler(), ot_map)
+    pipe.set_progress_bar_config(disable=True)
+    told = {"prompt_embeds": torch.ones(2, 2, 8), "output_type": "pt"}
+    plain = pipe(2, generator=torch.Generator().manual_seed(0), **told).images
+    pipe.unet = torch.compile(pipe.unet, backend="eager")
+    with pytest.raises(InputError, match="prompt_embeds"):
+        pipe(2)
+    compiled = pipe(2, generator=torch.Generator().manual_seed(0), **told).images
+    torch.testing.assert_close(compiled, plain, atol=1e-5, rtol=0)

@@ -95,7 +95,9 @@ def sample_dpm_ot(
         noise = first_noise(own or [], image_shape or latents.shape[1]).to(device_of(potential))
     shape = (len(check_samples(noise)), *(image_shape or noise.shape[1:]))
     if math.prod(shape[1:]) != math.prod(noise.shape[1:]):
-        raise InputError("image_shape", expected=f"{noise[0].numel()} numbers", got=str(image_shape))
+        raise InputError(
+            "image_shape", expected=f"{math.prod(noise.shape[1:])} numbers", got=str(image_shape)
+        )
     model = denoiser
     if labels is not None and guidance is not None:
         model = guided(denoiser, labels, guidance=guidance, null=null_label)

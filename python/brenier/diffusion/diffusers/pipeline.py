@@ -141,18 +141,20 @@ class DPMOTPipeline(DiffusionPipeline):
         """What the U-Net is told, and what it is guided away from; raises InputError for too little or too much."""
         told = {name: value for name, value in given.items() if value is not None}
         away = {name: value for name, value in null.items() if value is not None}
+        unet = getattr(self.unet, "_orig_mod", self.unet)  # inside torch.compile's
         wanted = {
-            "class_labels": getattr(self.unet, "class_embedding", None) is not None,
-            "encoder_hidden_states": isinstance(self.unet, UNet2DConditionModel),
+            "class_labels": getattr(unet, "class_embedding", None) is not None,
+            "encoder_hidden_states": isinstance(unet, UNet2DConditionModel),
         }
         if not wanted["class_labels"] and self.ot_map.config["classes"] is not None:
             told.pop("class_labels", None)  # the map alone is told the class
-        if told.keys() != {name for name, needed in wanted.items() if needed}:
+        known = isinstance(unet, UNet2DModel | UNet2DConditionModel)
+        if known and told.keys() != {name for name, needed in wanted.items() if needed}:
             names = {"class_labels": "class_labels", "encoder_hidden_states": "prompt_embeds"}
             needs = [names[name] for name, needed in wanted.items() if needed]
             raise InputError(
                 "conditions",
-                expected=f"{' and '.join(needs) or 'none'}, as this {type(self.unet).__name__} takes",
+                expected=f"{' and '.join(needs) or 'none'}, as this {type(unet).__name__} takes",
                 got=" and ".join(names[name] for name in told) or "none",
             )
         if guidance != 1 and (not told or told.keys() != away.keys()):
