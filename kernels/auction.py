@@ -121,7 +121,7 @@ def product_costs(
     tile = cost + (k * n + row) * cost_stride + column
     tl.store(tile + i[:, None] * cost_stride + j[None, :], whole, mask=inside)
     tl.atomic_add(column_sum + k * n + column + j, sums_by_column(whole), mask=j < n - column)
-    if tl.max(tl.max((whole >> COST_BITS != 0).to(tl.int32), axis=1), axis=0) > 0:  # negative ones too
+    if tl.max((whole >> COST_BITS != 0).to(tl.int32), axis=None) > 0:  # negative ones too
         tl.atomic_max(flags + k * flags_stride, 1)
 
 

@@ -13,7 +13,7 @@ COMPILE = Path(__file__).with_name("compile_auction.py")
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("capability", "unit"), [("80", "mma"), ("90", "wgmma")])
+@pytest.mark.parametrize(("capability", "unit"), [("80", "mma"), ("90", "wgmma"), ("100", "tcgen05")])
 def test_kernels_compile_and_spill_nothing(capability: str, unit: str) -> None:
     environment = {**os.environ, "TRITON_INTERPRET": "0"}
     command = [sys.executable, str(COMPILE), capability]
