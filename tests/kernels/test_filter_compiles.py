@@ -29,3 +29,20 @@ def test_kernels_use_matrix_units_and_spill_nothing(capability: str, part: str) 
     units = MATRIX[capability] | ({"mma"} if (capability, part) == ("100", "bytes") else set())
     assert {line[1] for line in filters} <= units
     assert all("STACK=0" in line and "LOCAL=0" in line for line in lines), done.stdout
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+def test_every_launch_of_the_engine_compiles_with_the_arguments_it_has() -> None:
+    """Sizes and strides of 1, types and options as they come: what a GPU would see first, on Hopper."""
+    script, helpers = Path(__file__).with_name("launch_dry.py"), Path(__file__).parents[1] / "engine"
+    environment = {**os.environ, "TRITON_INTERPRET": "0", "PYTHONPATH": str(helpers)}
+    done = subprocess.run(
+        [sys.executable, str(script), "90"], env=environment, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    kernels = {line.split()[0] for line in done.stdout.splitlines()[1:]}
+    assert kernels == {
+        "best_tiles", "byte_filter", "decide", "list_tiles", "look", "narrow_filter", "normals", "pack_bytes",
+        "pack_rows", "pair_scores", "product_costs", "products", "quantise", "resolve", "wide_filter",
+    }  # fmt: skip
