@@ -172,7 +172,7 @@ def cheapest_by_slot(cost, price, row, stale, n, start, LISTED: tl.constexpr, RO
     return least, where, tl.min(rest, axis=1)
 
 
-@triton.jit
+@triton.jit(do_not_specialize=["epsilon", "left"])  # others are no reason to compile again
 def look(
     cost, price, bid, owner, column, list_column, list_cost, bound, control, least_out, n, epsilon, left,
     MODE: tl.constexpr, ROWS: tl.constexpr, LISTED: tl.constexpr,

@@ -41,8 +41,9 @@ def test_every_launch_of_the_engine_compiles_with_the_arguments_it_has() -> None
         [sys.executable, str(script), "90"], env=environment, capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stderr
-    kernels = {line.split()[0] for line in done.stdout.splitlines()[1:]}
-    assert kernels == {
+    lines = [line.split() for line in done.stdout.splitlines()[1:]]
+    assert all(stack == "STACK=0" for _, _, stack in lines), done.stdout
+    assert {name for name, _, _ in lines} == {
         "best_tiles", "byte_filter", "decide", "list_tiles", "look", "narrow_filter", "normals", "pack_bytes",
         "pack_rows", "pair_scores", "product_costs", "products", "quantise", "resolve", "wide_filter",
     }  # fmt: skip
