@@ -117,8 +117,8 @@ fi
 
 WORKERS=()
 "$PYTHON" -c 'import xdist' 2>/dev/null && WORKERS=(-n 6)
-step "tests" 130 200 "$PYTHON" -m pytest -m gpu tests/engine tests/pair -q -p no:cacheprovider -o addopts= \
-  --strict-markers "${WORKERS[@]}"
+step "tests" 130 200 "$PYTHON" -m pytest -m gpu tests/engine tests/pair -v --tb=short --durations=10 \
+  -p no:cacheprovider -o addopts= --strict-markers "${WORKERS[@]}"
 
 for entry in "${SANITIZED[@]}"; do
   name="${entry#*:}"
