@@ -103,10 +103,13 @@ done
 
 # Sanitizers run beside the tests: they are slow to load and leave most of the GPU idle.
 SANITIZED=()
-if command -v compute-sanitizer >/dev/null; then
+seconds="$(allowed 130 200)"
+if [ "$seconds" -lt 20 ]; then
+  note "compute-sanitizer" 124 "not run: no time left"
+elif command -v compute-sanitizer >/dev/null; then
   for engine in "${WORKING[@]}"; do
     for tool in memcheck racecheck; do
-      PYTORCH_NO_CUDA_MEMORY_CACHING=1 timeout -k 5 "$(allowed 130 200)" compute-sanitizer --tool "$tool" \
+      PYTORCH_NO_CUDA_MEMORY_CACHING=1 timeout -k 5 "$seconds" compute-sanitizer --tool "$tool" \
         --error-exitcode 9 "$PYTHON" benchmarks/gpu_case.py "$engine" >"$SITE/$tool-$engine.log" 2>&1 &
       SANITIZED+=("$!:$tool $engine")
     done
