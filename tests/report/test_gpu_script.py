@@ -61,6 +61,22 @@ def test_all_steps_run_and_few_files_are_left(place: Path) -> None:
     assert "7 passed" in (place / "out" / "gpu.log").read_text()
 
 
+@pytest.mark.parametrize(
+    ("says", "code", "state"),
+    [("0 errors", 0, "ok"), ("ERROR SUMMARY: 3 errors", 9, "FAILED (9)"), ("Device not supported", 1, None)],
+)
+def test_sanitizers_run_on_every_engine(place: Path, says: str, code: int, state: str | None) -> None:
+    tool = place / "bin" / "compute-sanitizer"
+    tool.parent.mkdir()
+    tool.write_text(f'#!/usr/bin/env bash\necho "$2"; echo "========= {says}"; exit {code}\n')
+    tool.chmod(0o755)
+    done = run(place, PATH=f"{tool.parent}:{os.environ['PATH']}")
+    names = [f"{kind} {engine}" for engine in ("cuda", "triton") for kind in ("memcheck", "racecheck")]
+    assert done.returncode == (1 if state == "FAILED (9)" else 0)
+    assert [states(done).get(name) for name in names] == [state] * 4
+    assert done.stdout.count("cannot run on this machine") == (4 if state is None else 0)
+
+
 def test_without_a_gpu_nothing_is_built(place: Path) -> None:
     done = run(place, NO_GPU="2")
     assert done.returncode == 2
