@@ -17,7 +17,14 @@ from brenier.solve.directions import FRAME_SHARE
 from brenier.solve.hierarchical import COARSE_SHARE
 from brenier.solve.parts import ROUNDS, TRAINING
 from brenier.solve.principal import COUNTS
-from brenier.solve.sampling import LEAST_SAVING, OVERHEAD, SUBSPACE_SIZES, SamplingPlan, choose_sampling
+from brenier.solve.sampling import (
+    EPILOGUE,
+    LEAST_SAVING,
+    OVERHEAD,
+    SUBSPACE_SIZES,
+    SamplingPlan,
+    choose_sampling,
+)
 from brenier.solve.streamed import MOST_DENSE, WIDEST
 from brenier.solve.subspace_check import plan_check
 
@@ -79,11 +86,11 @@ def fit_cost(
     batch = solver.batch_size(n)
     steps = math.ceil((draws or solver.first_check(n, plan, tol)) / batch)
     draws, width = steps * batch, (d if plan.full else plan.subspace + plan.principal)
-    scoring = 2.0 * draws * (n * width + OVERHEAD)
+    scoring = 2.0 * draws * (n * (width + EPILOGUE) + OVERHEAD)
     if streamed:
         return streamed_cost(n, d, tol, limit, plan, steps, scoring)
     projecting = 0.0 if plan.full else 2.0 * steps * n * plan.subspace * (d + plan.principal)
-    checking = 2.0 * full_check_samples(n, tol) * n * d
+    checking = 2.0 * full_check_samples(n, tol) * n * d if plan.full else subspace_check_cost(n, d, tol, plan)
     return Cost(f"in memory, {plan}", draws, 0, projecting, scoring, checking, 0.0, resident_bytes(n, d))
 
 
@@ -95,6 +102,7 @@ def streamed_cost(
     columns = columns_within(n, d, limit)
     ahead = max(1, min(columns // m, math.ceil(solver.LATEST * steps)))
     check = plan_check(n, tol, residual(r, d), WIDEST)
+    checking = subspace_check_cost(n, d, tol, plan)
     together = max(1, min(columns, MOST_DENSE) // check.subspace)
     passes_of_steps, passes_of_check = math.ceil(steps / ahead), math.ceil(check.groups / together)
     count = ahead * m
@@ -102,13 +110,19 @@ def streamed_cost(
     each = (block_size(d).bit_length() + 1.0) * frames if plan.structured else 2.0 * count
     projecting = n * d * (2.0 * FIRST_PASSES + 2.0 * r + passes_of_steps * each)
     projecting += 2.0 * n * r * count * passes_of_steps
-    checking = 2.0 * n * check.groups * (d * check.subspace + check.samples * (check.subspace + r))
     passes = FIRST_PASSES + (r > 0) + passes_of_steps + passes_of_check
     bytes_held = memory.stream_plan(n, d, columns).total
     draws = steps * solver.batch_size(n)
     return Cost(
         f"streamed, {plan}", draws, passes, projecting, scoring, checking, float(passes) * n * d, bytes_held
     )
+
+
+def subspace_check_cost(n: int, d: int, tol: float, plan: SamplingPlan) -> float:
+    """Projections on the check's subspaces, and its samples there."""
+    r = plan.principal
+    check = plan_check(n, tol, residual(r, d), WIDEST)
+    return 2.0 * n * check.groups * (d * check.subspace + check.samples * (check.subspace + r))
 
 
 def columns_within(n: int, d: int, limit: int) -> int:

@@ -3,9 +3,10 @@
     python benchmarks/fit_scale.py --save [--parts images,growth] [--scale 0.1] [--peer-seconds 90]
 
 images: a whole call of brenier.fit (its own checks included) to χ² ≤ 0.05 and ≤ 0.02. Each peer runs for about
---peer-seconds with the settings tuned for the mixture of benchmarks/fit_peers.py; what it then has is judged by
-the same exact count of fresh samples. Where that is above the level, its time is EXTRAPOLATED: samples per target
-at that level from its best curve measured in benchmarks/results/fit_peers.json, divided by the rate measured here.
+--peer-seconds with the settings tuned for the mixture of benchmarks/fit_peers.py. All potentials are judged by the
+same exact count of fresh samples in full dimension, whose time is nobody's. Where a peer is above the level, its time
+is EXTRAPOLATED: samples per target at that level from its best curve measured in benchmarks/results/fit_peers.json,
+divided by the rate measured here. Every fit and peer run is made --rounds times, in turn; medians are compared.
 growth: brenier.fit to χ² ≤ 0.1 from 30,000 × 512 to 300,000 × 512, and the exponent in n between neighbours.
 --scale s multiplies every n. --save writes benchmarks/results/fit_scale.json and its part of docs/scaling.md.
 """
@@ -17,6 +18,7 @@ import json
 import math
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -52,13 +54,15 @@ def image_like(n: int, d: int) -> torch.Tensor:
     return content.add_(normal(SEED, n, n, d, stream=Stream.SAMPLE), alpha=GRAIN)
 
 
-def our_row(targets: torch.Tensor, level: float) -> dict[str, Any]:
+def our_row(targets: torch.Tensor, level: float, judge: Judge | None = None) -> dict[str, Any]:
     """A whole call of fit."""
     result = brenier.fit(targets, tol=level, progress=False)
     n, d = targets.shape
     row = {"solver": "brenier.fit", "n": n, "d": d, "χ² ≤": level, "seconds": result.seconds}
     row |= {"χ²": result.error, "standard error": result.error_stderr, "converged": result.converged}
     row |= {"samples/n": result.samples / n, "check samples/n": result.check_samples / n}
+    if judge is not None:
+        row["judged χ²"], row["standard error of judge"] = judge.chi_square(result.potential)
     return shown(row | {"of which steps": result.history[-1].seconds, "sampling": result.sampling})
 
 
@@ -106,12 +110,22 @@ def extrapolated(run: dict[str, Any], ours: dict[str, Any]) -> dict[str, Any]:
     return shown(row | {"time / its steps": seconds / ours["of which steps"], "source": source})
 
 
-def images_part(scale: float, seconds: float) -> dict[str, Any]:
+def median_row(rows: Sequence[dict[str, Any]], column: str) -> dict[str, Any]:
+    """The row in the middle by that column, the others' values beside it."""
+    ordered = sorted(rows, key=lambda row: row[column])
+    return ordered[len(ordered) // 2] | {f"{column} of all": [row[column] for row in ordered]}
+
+
+def images_part(scale: float, seconds: float, rounds: int) -> dict[str, Any]:
     n, d = round(scale * IMAGES[0]), IMAGES[1]
     targets = image_like(n, d)
-    ours = [our_row(targets, level) for level in LEVELS]
-    case = Case("images", targets.numpy(), LEVELS, judged=1)
-    runs = [peer_run(solver, case, seconds) for solver in PEERS]
+    case = Case("images", targets.numpy(), LEVELS, judged=2)
+    ours_of, runs_of = [], []
+    for _ in range(rounds):
+        ours_of.append([our_row(targets, level, Judge(case)) for level in LEVELS])
+        runs_of.append([peer_run(solver, case, seconds) for solver in PEERS])
+    ours = [median_row(rows, "seconds") for rows in zip(*ours_of, strict=True)]
+    runs = [median_row(rows, "samples/s") for rows in zip(*runs_of, strict=True)]
     peers = [extrapolated(run, row) for run in runs for row in ours]
     return {"brenier": ours, "peer runs": runs, "peers": peers}
 
@@ -139,7 +153,7 @@ def page(record: dict[str, Any]) -> str:
     text = f"`{record['settings']['command']}`, {record['date'][:10]}, "
     text += f"{machine['processor']}, {machine['cores']} cores.\n"
     for name, columns in (
-        ("images", (*COLUMNS, "time / brenier.fit", "time / its steps", "source")),
+        ("images", (*COLUMNS, "judged χ²", "time / brenier.fit", "time / its steps", "source")),
         ("growth", (*COLUMNS, "exponent of seconds", "exponent of of which steps")),
     ):
         rows = [row for key in ("brenier", "peers") for row in parts.get(name, {}).get(key, [])]
@@ -167,6 +181,7 @@ def main() -> None:
     parser.add_argument("--parts", default="images,growth")
     parser.add_argument("--scale", type=float, default=1.0)
     parser.add_argument("--peer-seconds", type=float, default=90.0)
+    parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--save", action="store_true", help="parts not asked for keep their saved figures")
     given = parser.parse_args()
     line = " ".join(["python benchmarks/fit_scale.py", *sys.argv[1:]])
@@ -174,7 +189,7 @@ def main() -> None:
     record["parts"] = json.loads(RESULTS.read_text())["parts"] if RESULTS.exists() else {}
     asked = given.parts.split(",")
     if "images" in asked:
-        record["parts"]["images"] = images_part(given.scale, given.peer_seconds)
+        record["parts"]["images"] = images_part(given.scale, given.peer_seconds, given.rounds)
     if "growth" in asked:
         record["parts"]["growth"] = growth_part(given.scale)
     print(page(record))

@@ -5,7 +5,8 @@ python examples/recipe.py examples/recipes/cifar10_dpm_ot.toml --images cifar10.
     --checkpoint ncsnv2.pth --inception weights.pth --out runs/dpm_ot
 python examples/recipe.py examples/recipes/ffhq_dpm_ot.toml --stand-in     # every line, on crops of two photographs
 
-Images are uint8: .npy (n, 3, H, W), .safetensors, a folder or a zip. Nothing is downloaded.
+Images are uint8: .npy (n, 3, H, W), .safetensors, a folder or a zip. Nothing is downloaded. Samples are written as
+uint8 (n, 3, H, W) while they are drawn; what is killed continues where it was when it is started again, sampling apart.
 """
 
 from __future__ import annotations
@@ -20,10 +21,11 @@ from pathlib import Path
 from typing import Any
 
 import brenier
+import numpy as np
 import torch
-from brenier.data import NoisedLatents, open_source
-from brenier.data.atomic import require_folder
-from brenier.data.files import read_numbers, save_array
+from brenier.data import LatentSource, NoisedLatents, open_source, replacing
+from brenier.data.atomic import require_folder, write_bytes
+from brenier.data.files import read_numbers
 from brenier.data.noise import Stream, normal
 from brenier.diffusion import (
     LangevinSchedule,
@@ -38,20 +40,20 @@ from brenier.diffusion import (
     train_edm,
 )
 from brenier.errors import InputError
-from brenier.metrics import fid, kernel_distance, load_inception, memorisation
 from brenier.report.pictures import grid, png
 from brenier.report.record import new_record, plain, write_record
+from recipe_figures import CHUNK, first_rows, measure, signed, summary
 from torch import Tensor
 from tqdm import tqdm
 
-CHUNK = 64  # samples drawn at a time
-MEASURED = 10_000  # samples, at most, whose distances to images are measured
+Draw = Callable[[Tensor, int], Tensor]  # noise (N, C, H, W), and the number of its first, to samples
+
 SMALL = {
     "images": 24,
     "steps": 2,
     "batch": 8,
     "pool": 16,
-    "count": 6,
+    "count": 3,
     "last_steps": 2,
     "width": 8,
     "tol": 1.0,
@@ -104,12 +106,11 @@ def run_recipe(recipe: dict[str, Any], options: argparse.Namespace) -> dict[str,
     """Train or fit, sample, measure; writes samples and a record, and says what to compare with."""
     began, folder = time.perf_counter(), require_folder(options.out)
     images, held_out, labels = open_data(recipe, options)
-    work = train_and_sample if "train" in recipe else map_and_sample
-    samples, found = work(recipe, options, images, labels)
-    save_array(folder / "samples.npy", samples)
-    (folder / "samples.png").write_bytes(
-        png(grid(to_signed(samples[:64], recipe), tuple(recipe["image_shape"])))
-    )
+    work = trained if "train" in recipe else mapped
+    draw, found = work(recipe, options, images, labels)
+    samples = write_samples(folder / "samples.npy", draw, recipe, options)
+    shown = signed(samples.read(0, min(CHUNK, len(samples))), recipe)
+    write_bytes(folder / "samples.png", png(grid(shown, tuple(recipe["image_shape"]))))
     found |= measure(recipe, options, samples, images, held_out)
     found["seconds"] = time.perf_counter() - began
     record = new_record("recipe", vars(options) | {"recipe": recipe}) | plain(found)
@@ -135,7 +136,7 @@ def open_data(
     held = None
     if options.held_out is not None:
         other = open_source(options.held_out, value_range=recipe["value_range"])
-        held = other.read(0, min(len(other), MEASURED))
+        held = first_rows(other)
     labels = None if options.labels is None else torch.from_numpy(read_numbers(options.labels)).long()
     if "classes" in recipe and labels is None:
         raise InputError("--labels", expected="one class per image, for a conditional recipe", got="none")
@@ -161,17 +162,13 @@ def in_range(images: Tensor, recipe: dict[str, Any]) -> Tensor:
     return rows if recipe["value_range"] == "0..1" else 2 * rows - 1
 
 
-def to_signed(rows: Tensor, recipe: dict[str, Any]) -> Tensor:
-    return 2 * rows - 1 if recipe["value_range"] == "0..1" else rows
-
-
 # ---- the two kinds of recipe
 
 
-def train_and_sample(
-    recipe: dict[str, Any], options: argparse.Namespace, images: Any, labels: Tensor | None
-) -> tuple[Tensor, dict[str, Any]]:
-    """EDM training on paired noise, then Heun with the recipe's schedule."""
+def trained(
+    recipe: dict[str, Any], options: argparse.Namespace, images: LatentSource, labels: Tensor | None
+) -> tuple[Draw, dict[str, Any]]:
+    """EDM training on paired noise; samples by Heun with the recipe's schedule."""
     shape, sample = recipe["image_shape"], recipe["sample"]
     classes = recipe.get("classes", 0)
     labels = labels if classes else None
@@ -189,24 +186,32 @@ def train_and_sample(
     sigmas = edm_sigmas(sample["steps"], sample["sigma_min"], sample["sigma_max"], sample["rho"])
 
     def draw(noise: Tensor, first: int) -> Tensor:
-        told = None if labels is None else torch.arange(first, first + len(noise)) % classes
+        told = (
+            None if labels is None else (torch.arange(first, first + len(noise)) % classes).to(noise.device)
+        )
         denoiser = lambda x, sigma: result.denoiser(x, sigma, told)  # noqa: E731
-        return sample_heun(denoiser, sample["sigma_max"] * noise, sigmas)
+        return sample_heun(denoiser, sample["sigma_max"] * noise.to(device_of(result.denoiser)), sigmas)
 
-    found = {"evaluations": evaluations(sample["steps"]), "training": result.summary()}
-    return in_chunks(draw, sample["count"], math.prod(shape), shape, options), found
+    return draw, {"evaluations": evaluations(sample["steps"]), "training": result.summary()}
 
 
-def map_and_sample(
-    recipe: dict[str, Any], options: argparse.Namespace, images: Any, _labels: Tensor | None
-) -> tuple[Tensor, dict[str, Any]]:
-    """A potential onto the images noised to the start of the last levels, then those levels of Langevin dynamics."""
+def mapped(
+    recipe: dict[str, Any], options: argparse.Namespace, images: LatentSource, _labels: Tensor | None
+) -> tuple[Draw, dict[str, Any]]:
+    """A potential onto the images noised to the start of the last levels; samples by those of Langevin dynamics."""
     settings = recipe["dpm_ot"]
     schedule = LangevinSchedule.published(settings["schedule"])
     level = start_level(schedule, settings["last_steps"])
     latents = NoisedLatents(images, sigma=level.sigma, scale=level.scale, seed=options.seed)
-    fitted = brenier.fit(latents, tol=settings["tol"], seed=options.seed)
-    score = make_network(recipe, options, 0)
+    kept = options.out / "fit.checkpoint"
+    fitted = brenier.fit(latents, tol=settings["tol"], seed=options.seed, checkpoint=kept, resume=True)
+    network = make_network(recipe, options, 0).to(options.device)
+
+    def score(x: Tensor, sigma: float) -> Tensor:
+        found: Tensor = network(
+            x.to(device_of(network)), sigma
+        )  # the map is on the CPU, the network anywhere
+        return found.to(x.device)
 
     def draw(noise: Tensor, first: int) -> Tensor:
         seeds = range(first, first + len(noise))
@@ -216,9 +221,7 @@ def map_and_sample(
         ).samples  # fmt: skip
 
     count = schedule.evaluations(settings["last_steps"])
-    found = {"evaluations": count, "start_sigma": level.sigma, "fit": fitted.summary()}
-    dim = math.prod(recipe["image_shape"])
-    return in_chunks(draw, recipe["sample"]["count"], dim, recipe["image_shape"], options), found
+    return draw, {"evaluations": count, "start_sigma": level.sigma, "fit": fitted.summary()}
 
 
 def make_network(recipe: dict[str, Any], options: argparse.Namespace, classes: int) -> Any:
@@ -237,49 +240,25 @@ def make_network(recipe: dict[str, Any], options: argparse.Namespace, classes: i
     return NCSNv2(channels, body["width"], body["stages"]).eval()
 
 
-def in_chunks(
-    draw: Callable[[Tensor, int], Tensor], count: int, dim: int, shape: list[int], options: argparse.Namespace
-) -> Tensor:
-    """Samples (count, d), CHUNK at a time, each from its own noise number."""
-    rows = []
-    for first in tqdm(range(0, count, CHUNK), "sampling"):
-        noise = normal(options.seed, first, min(CHUNK, count - first), dim, stream=Stream.SAMPLE)
-        noise = torch.as_tensor(noise).reshape(-1, *shape).to(options.device or "cpu")
-        rows.append(draw(noise, first).flatten(1).cpu())
-    return torch.cat(rows)
+def device_of(network: Any) -> torch.device:
+    return next(network.parameters()).device
 
 
-# ---- what came out
-
-
-def measure(
-    recipe: dict[str, Any], options: argparse.Namespace, samples: Tensor, images: Any, held_out: Tensor | None
-) -> dict[str, Any]:
-    """FID with Inception weights, kernel distance of pixels, and memorisation where images are held out."""
-    real = images.read(0, min(len(images), MEASURED))
-    found: dict[str, Any] = {"kernel_pixels": kernel_distance(real, samples[:MEASURED])}
-    if held_out is not None:
-        found["memorisation"] = memorisation(samples[:MEASURED], real, held_out)
-    if options.inception is not None:
-        inception = load_inception(options.inception, device=options.device or "cpu")
-        shape = (-1, *recipe["image_shape"])
-        everything = images.read(0, len(images))
-        pair = (to_signed(rows, recipe).reshape(shape).clamp(-1, 1) for rows in (everything, samples))
-        found["fid"] = fid(*pair, inception)
-    return found
-
-
-def summary(recipe: dict[str, Any], found: dict[str, Any], small: bool) -> str:
-    """What was done, what came out, and what to hold it against."""
-    lines = [f"{recipe['title']}: {found['evaluations']} evaluations, {found['seconds']:.1f} s"]
-    lines += [found[key] for key in ("training", "fit") if key in found]
-    lines.append(f"FID {found['fid']:.2f}" if "fid" in found else "no FID: pass --inception WEIGHTS")
-    kernel = found["kernel_pixels"]
-    lines.append(f"kernel distance of pixels {kernel.value:.4g} ± {kernel.stderr:.2g}")
-    if "memorisation" in found:
-        lines.append(found["memorisation"].summary())
-    lines.append(f"compare with {recipe['compare']}")
-    return "\n".join(lines + (["a stand-in: the figures mean nothing"] if small else []))
+def write_samples(
+    place: Path, draw: Draw, recipe: dict[str, Any], options: argparse.Namespace
+) -> LatentSource:
+    """Samples as pixels, uint8 (count, C, H, W), CHUNK at a time, each from its own noise number; on disk only."""
+    count, shape = recipe["sample"]["count"], recipe["image_shape"]
+    with replacing(place) as temporary:
+        file = np.lib.format.open_memmap(temporary, "w+", np.uint8, (count, *shape))
+        for first in tqdm(range(0, count, CHUNK), "sampling"):
+            rows = min(CHUNK, count - first)
+            noise = normal(options.seed, first, rows, math.prod(shape), stream=Stream.SAMPLE)
+            drawn = draw(torch.as_tensor(noise).reshape(-1, *shape), first).cpu()
+            pixels = (signed(drawn, recipe) + 1) * 127.5
+            file[first : first + rows] = pixels.round().clamp(0, 255).byte().reshape(rows, *shape).numpy()
+        file.flush()
+    return open_source(place, value_range=recipe["value_range"])
 
 
 if __name__ == "__main__":

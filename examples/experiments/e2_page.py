@@ -151,16 +151,8 @@ def tail_table(record: dict[str, Any]) -> str:
             rows.append(
                 [*cells, mean(found, "nearest_ratio"), share(found, "share_closer"), mean(found, "own_ratio")]
             )
-    heads = [
-        "",
-        "M",
-        "evaluations",
-        "Fréchet",
-        "mode mixture",
-        "to nearest target",
-        "closer than 95%",
-        "to own target",
-    ]
+    heads = ["", "M", "evaluations", "Fréchet", "mode mixture", "to nearest target", "closer than 95%",
+             "to own target"]  # fmt: skip
     return lab.table(heads, rows)
 
 
@@ -207,16 +199,21 @@ def average(rows: list[dict[str, Any]], figure: str) -> float:
     return lab.spread(row[figure] for row in rows)["mean"]
 
 
+def growth(rows: list[dict[str, Any]], name: str) -> tuple[str, str]:
+    """How many times the CPU seconds grow from the least n or d to the greatest, and how many times that is."""
+    least, most = (bound(row[name] for row in rows) for bound in (min, max))
+    first, last = (average(of(rows, **{name: value}), "cpu_seconds") for value in (least, most))
+    return f"{last / first:.0f}", f"{most / least:.0f}"
+
+
 def cost_answer(record: dict[str, Any]) -> str:
     rows = of(record["cost"], sigma=1.0)
     used = [row["samples"] / row["n"] for row in rows]
-    by_n = [average(of(rows, d=192, n=n), "cpu_seconds") for n in (500, 4000)]
-    by_d = [average(of(rows, n=1000, d=d), "cpu_seconds") for d in (48, 3072)]
-    more_targets, more_dimensions = f"{by_n[1] / by_n[0]:.0f} times", f"{by_d[1] / by_d[0]:.0f} times"
-    clean = average(of(record["cost"], sigma=0.0), "chi_square")
+    (by_n, times_n), (by_d, times_d) = growth(of(rows, d=192), "n"), growth(of(rows, n=1000), "d")
+    clean = mean(of(record["cost"], sigma=0.0), "chi_square")
     return f"""**Answer.** At σ = 1 the noises per target ({min(used):.1f} to {max(used):.1f}) hardly depend on either;
-the time grows {more_targets} for 8 times the targets and {more_dimensions} for 64 times the dimension. What costs is
-targets that are nearly alike: clean patches (σ = 0) are at χ² = {clean:.2f} after 100 noises per target."""
+the time grows {by_n} times for {times_n} times the targets and {by_d} times for {times_d} times the dimension. What
+costs is targets that are nearly alike: clean patches (σ = 0) are at χ² = {clean} after 100 noises per target."""
 
 
 def conditional_answer(record: dict[str, Any]) -> str:

@@ -54,10 +54,10 @@ def section(record: dict[str, Any]) -> str:
 `python examples/recipe.py examples/recipes/cifar10_aot.toml --images YOUR.npy --inception WEIGHTS --out runs/aot`
 
 The papers' settings as configuration files, run on your own copy of the data; each prints the published figure that it
-is to be compared with. No such run was made here: below, each recipe ran on {recipe.SMALL["images"]} crops of the two
-photographs in the same shape, with a tiny network (`python examples/experiments/e4_recipes.py`). That proves that every
-line executes, and nothing else; DPM-OT recipes then run 2 levels instead of 10, which is the number of evaluations
-shown.
+is to be compared with, and where it differs from the paper. No such run was made here: below, each recipe ran on
+{recipe.SMALL["images"]} crops of the two photographs in the same shape, with a tiny network
+(`python examples/experiments/e4_recipes.py`). That proves that every line executes, and nothing else; DPM-OT recipes
+then run 2 levels instead of 10, which is the number of evaluations shown.
 
 {lab.table(heads, rows)}"""
 

@@ -15,7 +15,7 @@ pytest.importorskip("diffusers")
 from brenier import Potential
 from brenier.data import NoisedLatents
 from brenier.diffusion.diffusers import DPMOTPipeline, OTMap, encode_images
-from brenier.errors import InputError
+from brenier.errors import BrenierError, InputError
 from brenier.solve.labelled import LabelledPotential
 from brenier.transport import Extension
 from diffusers import AutoencoderKL, DDIMScheduler, DDPMScheduler, FlowMatchEulerDiscreteScheduler
@@ -244,3 +244,53 @@ def test_importing_brenier_does_not_import_diffusers() -> None:
 def test_the_pipeline_never_names_a_place_to_download_from() -> None:
     for kind in (DPMOTPipeline, OTMap):
         assert "http" not in inspect.getsource(inspect.getmodule(kind))
+
+
+TOLD = torch.ones(3, 2, 8)
+
+
+@pytest.mark.parametrize(
+    ("unet", "changes", "message"),
+    [
+        (tiny_unet, {"guidance_scale": 5.0}, "guidance_scale"),
+        (tiny_unet, {"class_labels": torch.tensor([0, 1, 1])}, "conditions"),
+        (tiny_unet, {"prompt_embeds": TOLD}, "conditions"),
+        (lambda: tiny_unet(classes=3), {}, "class_labels"),
+        (lambda: tiny_unet(classes=3), {"class_labels": torch.tensor([0])}, "one row per image"),
+        (lambda: tiny_unet(classes=3), {"class_labels": [0, 1, 2]}, "a tensor"),
+        (tiny_conditional_unet, {}, "prompt_embeds"),
+        (tiny_conditional_unet, {"prompt_embeds": TOLD[:1]}, "one row per image"),
+        (tiny_conditional_unet, {"prompt_embeds": TOLD, "guidance_scale": 3.0}, "negative_prompt_embeds"),
+        (tiny_unet, {"eta": float("nan")}, "eta"),
+        (tiny_unet, {"noise": torch.full((3, *SHAPE), torch.nan)}, "finite"),
+    ],
+)
+def test_conditions_are_what_the_unet_takes_and_guidance_has_something_to_leave(
+    unet: Any, changes: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(InputError, match=message):
+        draw(pipeline(unet=unet()), **changes)
+
+
+@pytest.mark.parametrize("count", [0, -1, 1.5])
+def test_a_batch_is_a_whole_number_of_images(count: int) -> None:
+    with pytest.raises(InputError, match="batch_size"):
+        draw(pipeline(), count)
+
+
+def test_a_map_per_class_starts_an_unconditional_unet_in_its_class() -> None:
+    pipe, labels = pipeline(DDIMScheduler(), potential=per_class), torch.tensor([2, 0, 1])
+    noise = torch.randn(3, *SHAPE)
+    starts = pipe.ot_map(noise, labels)
+    assert torch.equal(
+        draw(pipe, class_labels=labels, noise=noise), draw(pipe, class_labels=labels, noise=noise)
+    )
+    winners = pipe.ot_map.potential().assign(noise.flatten(1), labels)
+    assert torch.equal(starts.flatten(1), pipe.ot_map.latents().take(winners))
+
+
+def test_a_unet_that_spoils_numbers_is_an_error() -> None:
+    unet = tiny_unet()
+    unet.conv_out.bias.data.fill_(torch.nan)
+    with pytest.raises(BrenierError, match="samples"):
+        draw(pipeline(unet=unet))

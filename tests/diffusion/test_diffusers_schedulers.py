@@ -1,5 +1,6 @@
 """Known data, noised to t_M and denoised by each scheduler with the exact network, comes back."""
 
+import math
 from typing import Any
 
 import pytest
@@ -18,6 +19,8 @@ from diffusers import (
     EulerDiscreteScheduler,
     FlowMatchEulerDiscreteScheduler,
     HeunDiscreteScheduler,
+    LMSDiscreteScheduler,
+    PNDMScheduler,
 )
 from helpers.hub import ExactNetwork, map_for
 from helpers.mixture import apart
@@ -130,7 +133,30 @@ def test_schedulers_of_second_order_are_refused() -> None:
         SchedulerProcess(HeunDiscreteScheduler(), 10)
 
 
+@pytest.mark.parametrize("kind", [LMSDiscreteScheduler, PNDMScheduler])
+def test_schedulers_that_build_on_earlier_steps_are_refused(kind: Any) -> None:
+    with pytest.raises(InputError, match="begin anywhere"):
+        SchedulerProcess(kind(), 10)
+
+
+def test_dynamic_shifting_is_refused_and_the_shift_named_instead_has_nearly_its_levels() -> None:
+    dynamic = FlowMatchEulerDiscreteScheduler(use_dynamic_shifting=True)
+    with pytest.raises(InputError, match=r"exp\(mu\)"):
+        SchedulerProcess(dynamic, 10)
+    dynamic.set_timesteps(10, mu=0.8)
+    options = {"use_dynamic_shifting": False, "shift": math.exp(0.8)}
+    fixed = FlowMatchEulerDiscreteScheduler.from_config(dynamic.config, **options)
+    fixed.set_timesteps(10)
+    torch.testing.assert_close(fixed.sigmas, dynamic.sigmas, rtol=0, atol=0.003)
+
+
 @pytest.mark.parametrize("last", [0, 51, 2.5])
 def test_step_counts_outside_of_the_schedule_are_refused(last: int) -> None:
-    with pytest.raises(InputError, match="last_steps"):
+    with pytest.raises(InputError, match=r"^last_steps"):
         pipeline("ddim")(2, last_steps=last)
+
+
+@pytest.mark.parametrize("steps", [0, 1001, 2.5])
+def test_schedules_that_a_scheduler_cannot_make_are_refused(steps: int) -> None:
+    with pytest.raises(InputError, match=r"^num_inference_steps"):
+        pipeline("ddim")(2, num_inference_steps=steps)

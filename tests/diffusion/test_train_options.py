@@ -2,9 +2,9 @@
 
 import pytest
 import torch
-from brenier.diffusion import MLP, SmallUNet, TrainResult, train_edm
+from brenier.diffusion import MLP, EDMPrecond, SmallUNet, TrainResult, train_edm
 from brenier.diffusion.feed import Feed, as_vectors
-from brenier.diffusion.training import Settings, levels
+from brenier.diffusion.training import Settings, Training, levels
 from brenier.engine.ranks import Ranks
 from brenier.errors import InputError
 from brenier.pair import PairedPool
@@ -130,3 +130,21 @@ def test_ranks_share_the_micro_batches_of_one_process(make) -> None:
 def test_unusable_options_are_refused(changes: dict[str, object]) -> None:
     with pytest.raises(InputError):
         train(**changes)
+
+
+def test_what_is_returned_is_the_average_of_the_weights_after_every_step() -> None:
+    settings = Settings(5, 1e-2, 0.3, -1.2, 1.2, 4, 1, "fp32", False)
+    training = Training(EDMPrecond(MLP(6, 16, 1, seed=2)), settings, Ranks())
+    feed = Feed(IndependentCoupling(40, 6, 8, 4), Ranks())
+    expected = [value.detach().clone() for value in training.denoiser.parameters()]
+    for step in range(5):
+        batch = feed.take()
+        training.step([(batch, IMAGES[batch.rows], None)])
+        decay = min(0.3, (1 + step) / (10 + step))
+        weights = [value.detach() for value in training.denoiser.parameters()]
+        expected = [decay * old + (1 - decay) * new for old, new in zip(expected, weights, strict=True)]
+    for kept, wanted in zip(training.average.parameters(), expected, strict=True):
+        torch.testing.assert_close(kept, wanted)
+    result = train(lr=1e-2, ema=0.3, steps=5, sigma_data=0.5)
+    for mine, wanted in zip(result.denoiser.parameters(), expected, strict=True):
+        torch.testing.assert_close(mine, wanted)

@@ -47,3 +47,9 @@ def test_too_few_images_and_images_of_another_size_are_refused() -> None:
         train_classifier(IMAGES[:10], LABELS[:10])
     with pytest.raises(InputError, match="images"):
         trained().features(torch.zeros(2, 5))
+
+
+@pytest.mark.parametrize("changes", [{"width": 0}, {"epochs": 0}, {"test_share": 1.0}, {"test_share": -3.0}])
+def test_a_classifier_that_could_not_learn_or_be_tested_is_refused(changes: dict[str, float]) -> None:
+    with pytest.raises(InputError, match="test_share"):
+        train_classifier(IMAGES, LABELS, **changes)

@@ -58,3 +58,19 @@ def test_the_same_seed_gives_the_same_answer_and_inputs_stay() -> None:
 def test_unusable_arguments_are_refused(changes: dict[str, object]) -> None:
     with pytest.raises(InputError):
         condition_leak(**({"noise": noise(), "labels": LABELS} | changes))
+
+
+@pytest.mark.parametrize(
+    ("rows", "labels", "ridge"),
+    [
+        (noise(), LABELS, -1.0),
+        (noise(), LABELS, float("nan")),
+        (torch.ones(600, 8), LABELS, 1.0),
+        (noise(), torch.arange(600), 1.0),  # no two rows of one class
+    ],
+)
+def test_noise_that_does_not_vary_within_classes_and_odd_ridges_are_refused(
+    rows: torch.Tensor, labels: torch.Tensor, ridge: float
+) -> None:
+    with pytest.raises(InputError):
+        condition_leak(rows, labels, ridge=ridge)

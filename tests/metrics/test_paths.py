@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 from brenier.diffusion import edm_sigmas
-from brenier.errors import InputError
+from brenier.errors import BrenierError, InputError
 from brenier.metrics import curvature
 from torch import Tensor
 
@@ -65,3 +65,15 @@ def test_a_grid_down_to_zero_no_samples_and_nan_are_refused() -> None:
         curvature(gaussian, NOISE[:0])
     with pytest.raises(InputError, match="finite"):
         curvature(gaussian, NOISE * math.nan)
+
+
+@pytest.mark.parametrize("edges", [[1.0, 0.0], [1.0], [[0.0, 1.0]]])
+def test_edges_that_do_not_ascend_are_refused(edges: list) -> None:
+    found = curvature(lambda x, _: 0 * x, torch.ones(2, 3))
+    with pytest.raises(InputError, match="edges"):
+        found.bins(torch.tensor(edges))
+
+
+def test_a_denoiser_that_answers_nan_is_an_error_and_no_curvature() -> None:
+    with pytest.raises(BrenierError, match="samples"):
+        curvature(lambda x, _: x * torch.nan, torch.ones(2, 3))

@@ -57,3 +57,13 @@ def test_a_fit_closes_the_gap_and_the_cost_is_that_of_the_map() -> None:
 def test_too_little_noise_is_refused() -> None:
     with pytest.raises(InputError, match="noise"):
         wasserstein(brenier.Potential.of(torch.eye(2), torch.zeros(2)), torch.zeros(1, 2))
+
+
+def test_heights_of_minus_infinity_are_allowed_without_mass_only() -> None:
+    targets = torch.randn(6, 3, generator=torch.Generator().manual_seed(0))
+    heights = torch.zeros(6, dtype=torch.float64).index_fill(0, torch.tensor([2]), -torch.inf)
+    noise = torch.randn(50, 3, generator=torch.Generator().manual_seed(1))
+    with pytest.raises(InputError, match="heights"):
+        wasserstein(brenier.Potential.of(targets, heights), noise)
+    masses = torch.ones(6).index_fill(0, torch.tensor([2]), 0) / 5
+    assert wasserstein(brenier.Potential.of(targets, heights, masses), noise).dual < 100

@@ -5,7 +5,9 @@ import math
 import pytest
 import torch
 from brenier import Potential
+from brenier.data import ArraySource
 from brenier.errors import InputError
+from brenier.solve import StreamedPotential
 from brenier.transport import Extension, top_targets
 from brenier.transport.extended import temperature
 from torch import Tensor
@@ -120,3 +122,14 @@ def test_extensions_that_make_no_sense_are_refused(changes: dict[str, float]) ->
 def test_counts_beyond_the_targets_are_refused(count: int) -> None:
     with pytest.raises(InputError, match="count"):
         top_targets(POTENTIAL, NOISE, count)
+
+
+def test_potentials_without_targets_in_memory_are_refused() -> None:
+    source = ArraySource(torch.randn(12, 4, generator=torch.Generator().manual_seed(0)))
+    streamed = StreamedPotential.of_resident(Potential.of(source.read(0, 12), torch.zeros(12)), source)
+    for look in (
+        lambda: Extension(1.0).blend(streamed, torch.zeros(2, 4)),
+        lambda: top_targets(streamed, torch.zeros(2, 4), 2),
+    ):
+        with pytest.raises(InputError, match="in memory"):
+            look()

@@ -51,6 +51,13 @@ from brenier.cli.common import FILE, command, emit, note, reading
     "--extend", type=float, help="Mix neighbouring targets whose planes meet at up to this angle, in radians."
 )
 @click.option(
+    "--labels",
+    type=FILE,
+    help="Integer classes (.npy) for a network trained with --condition: one per sample, or per target.",
+)
+@click.option("--guidance", type=float, default=1.0, show_default=True, help="Classifier-free, with labels.")
+@click.option("--null-label", type=int, help="The class that guidance leads away from.")
+@click.option(
     "--seed", type=int, default=0, show_default=True, help="Sample k has seed + k, and depends on it alone."
 )
 @reading

@@ -13,13 +13,14 @@ from brenier.cli.common import FILE, command, emit, note, reading
 @command("""
     brenier train images.zip --steps 20000 --out network.safetensors
     brenier train images.npy --coupling aot --network mlp --steps 2000 --out network.safetensors
+    brenier train images.npy --coupling c2ot --condition classes.npy --out network.safetensors
     brenier train images.npy --coupling semidiscrete --potential potential.safetensors --out net.safetensors
 """)
 @click.argument("images", type=FILE)
 @click.option("--out", type=FILE, required=True, help="Network file to write (.safetensors).")
 @click.option(
     "--coupling",
-    type=click.Choice(["independent", "aot", "semidiscrete"]),
+    type=click.Choice(["independent", "aot", "semidiscrete", "c2ot"]),
     default="independent",
     show_default=True,
 )
@@ -29,7 +30,9 @@ from brenier.cli.common import FILE, command, emit, note, reading
 @click.option("--depth", type=int, default=4, show_default=True, help="Residual layers of the mlp.")
 @click.option("--steps", type=int, default=2000, show_default=True, help="Optimiser steps.")
 @click.option("--batch", type=int, default=64, show_default=True)
-@click.option("--pool", type=int, default=512, show_default=True, help="Pairs per assignment, for aot.")
+@click.option(
+    "--pool", type=int, default=512, show_default=True, help="Pairs per assignment, for aot and c2ot."
+)
 @click.option("--lr", type=float, default=1e-3, show_default=True)
 @click.option("--ema", type=float, default=0.999, show_default=True, help="Decay of the averaged weights.")
 @click.option("--accumulate", type=int, default=1, show_default=True, help="Micro-batches per step.")
@@ -41,6 +44,9 @@ from brenier.cli.common import FILE, command, emit, note, reading
     "--resume", is_flag=True, help="Continue from the checkpoint, if there is one, with the same bits."
 )
 @click.option("--labels", type=FILE, help="Integer classes (n,), .npy: aot within each class.")
+@click.option(
+    "--condition", type=FILE, help="Integer classes (n,), .npy, that the network is told; c2ot needs them."
+)
 @click.option("--seed", type=int, default=0, show_default=True)
 @click.option("--device", help="cpu or cuda [default: cpu].")
 @reading

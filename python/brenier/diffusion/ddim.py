@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -16,9 +15,11 @@ from brenier.diffusion.loss import Denoiser
 from brenier.diffusion.process import (
     Level,
     Model,
+    Seeds,
     StepNoise,
     check_last_steps,
     run_process,
+    same_shape,
 )
 from brenier.diffusion.schedules import check_sigmas
 from brenier.errors import InputError
@@ -49,6 +50,9 @@ class VPSchedule:
     prediction: Prediction = "epsilon"
 
     def __post_init__(self) -> None:
+        for name in ("alphas_cumprod", "timesteps"):
+            if not isinstance(getattr(self, name), Tensor):
+                raise InputError(name, expected="a tensor", got=type(getattr(self, name)).__name__)
         check_alphas(self.alphas_cumprod)
         check_timesteps(self.timesteps, len(self.alphas_cumprod))
         if not 0 <= self.eta <= 1:
@@ -107,7 +111,7 @@ class VPSchedule:
         self, model: Model, x: Tensor, last_steps: int, *, noise: StepNoise | None, progress: bool
     ) -> Tensor:
         times = [int(time) for time in self.timesteps]
-        first = self.steps - last_steps
+        first, model = self.steps - last_steps, same_shape(model)
         name = "DDPM" if self.eta == 1 else "DDIM"
         for step in tqdm(range(first, self.steps), desc=name, disable=not progress, leave=False):
             alpha = float(self.alphas_cumprod[times[step]])
@@ -135,7 +139,7 @@ def sample_ddim(
     x: Tensor,
     schedule: VPSchedule,
     *,
-    seeds: Sequence[int] | Tensor | None = None,
+    seeds: Seeds | None = None,
     last_steps: int | None = None,
     progress: bool = False,
 ) -> Tensor:
@@ -155,7 +159,7 @@ def sample_ddpm(
     x: Tensor,
     schedule: VPSchedule,
     *,
-    seeds: Sequence[int] | Tensor,
+    seeds: Seeds,
     last_steps: int | None = None,
     progress: bool = False,
 ) -> Tensor:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -11,7 +12,15 @@ from torch import Tensor
 from brenier.data.latents import NoisedLatents
 from brenier.diffusion.guidance import guided
 from brenier.diffusion.heun import HeunSchedule
-from brenier.diffusion.process import Level, ReverseProcess, first_noise, run_process
+from brenier.diffusion.process import (
+    Level,
+    ReverseProcess,
+    Seeds,
+    check_samples,
+    first_noise,
+    run_process,
+    whole_seeds,
+)
 from brenier.diffusion.starts import Assigner, check_source, check_start, device_of, map_noise
 from brenier.errors import InputError
 from brenier.solve.labelled import LabelledPotential
@@ -39,7 +48,7 @@ def sample_dpm_ot(
     *,
     latents: NoisedLatents,
     fresh: bool = False,
-    seeds: Sequence[int] | None = None,
+    seeds: Seeds | None = None,
     labels: Array | None = None,
     guidance: float | None = 1.0,
     null_label: Any = None,
@@ -74,22 +83,28 @@ def sample_dpm_ot(
     image_shape : of a sample for the model; None is that of the noise
 
     Raises InputError, also where start level and latent level differ, or where a potential with .targets was
-    fitted to something else.
+    fitted to something else; BrenierError where NaN or Inf came out.
     """
-    process = HeunSchedule(sigmas) if isinstance(sigmas, Tensor) else sigmas
+    process = as_process(sigmas)
     check_start(latents, process.start(last_steps))
     check_source(latents, potential)
-    check_seeds(seeds, noise, fresh, process.stochastic)
+    own = None if seeds is None else whole_seeds(seeds)
+    check_seeds(own, noise, fresh, process.stochastic)
+    check_guidance(labels, guidance, null_label)
     if noise is None:
-        noise = first_noise(seeds or [], image_shape or latents.shape[1]).to(device_of(potential))
-    shape = (len(noise), *(image_shape or noise.shape[1:]))
+        noise = first_noise(own or [], image_shape or latents.shape[1]).to(device_of(potential))
+    shape = (len(check_samples(noise)), *(image_shape or noise.shape[1:]))
+    if math.prod(shape[1:]) != math.prod(noise.shape[1:]):
+        raise InputError(
+            "image_shape", expected=f"{math.prod(noise.shape[1:])} numbers", got=str(image_shape)
+        )
     model = denoiser
     if labels is not None and guidance is not None:
         model = guided(denoiser, labels, guidance=guidance, null=null_label)
-    rows, own = noise.flatten(1), seeds if fresh else None
-    starts = map_noise(potential, rows, latents, labels=labels, extension=extension, top=top, seeds=own)
+    options: dict[str, Any] = {"labels": labels, "extension": extension, "top": top}
+    starts = map_noise(potential, noise.flatten(1), latents, seeds=own if fresh else None, **options)
     x = starts.latents.reshape(shape)
-    samples = run_process(process, model, x, last_steps, seeds, progress)
+    samples = run_process(process, model, x, last_steps, own, progress)
     return DPMOTSamples(samples, starts.indices, x, starts.blend, starts.top)
 
 
@@ -98,8 +113,21 @@ def start_level(sigmas: Tensor | ReverseProcess, last_steps: int) -> Level:
 
     sigmas : as in sample_dpm_ot. Raises InputError.
     """
-    process = HeunSchedule(sigmas) if isinstance(sigmas, Tensor) else sigmas
-    return process.start(last_steps)
+    return as_process(sigmas).start(last_steps)
+
+
+def as_process(sigmas: Tensor | ReverseProcess) -> ReverseProcess:
+    """A schedule, or levels as Heun's; raises InputError for anything else."""
+    if isinstance(sigmas, Tensor):
+        return HeunSchedule(sigmas)
+    if not hasattr(sigmas, "run"):
+        raise InputError(
+            "sigmas",
+            expected="a tensor of levels or a schedule",
+            got=type(sigmas).__name__,
+            remedy="see edm_sigmas",
+        )
+    return sigmas
 
 
 def check_seeds(seeds: Sequence[int] | None, noise: Tensor | None, fresh: bool, stochastic: bool) -> None:
@@ -114,3 +142,14 @@ def check_seeds(seeds: Sequence[int] | None, noise: Tensor | None, fresh: bool, 
         )
     if seeds is not None and noise is not None and len(seeds) != len(noise):
         raise InputError("seeds", expected=f"one per noise, {len(noise)}", got=str(len(seeds)))
+
+
+def check_guidance(labels: Array | None, guidance: float | None, null_label: Any) -> None:
+    """Raise InputError for guidance that nothing would be guided by."""
+    if labels is None and (guidance not in (None, 1.0) or null_label is not None):
+        raise InputError(
+            "guidance and null_label",
+            expected="labels with them",
+            got=f"guidance={guidance}, null_label={null_label!r} and no labels",
+            remedy="with a plain potential, guide the model itself: guided(model, condition, guidance=...)",
+        )

@@ -27,12 +27,14 @@ class MicroBatch(NamedTuple):
 class Feed:
     """The micro-batches of one rank: rank r of W takes numbers r, r + W, r + 2W, ... of a single process's.
 
-    A PairedPool deals whole pools to the ranks by itself. The position is the same on all ranks after each take.
+    A PairedPool deals whole pools to the ranks by itself, and so does a Coupling that knows of ranks. The position is
+    the same on all ranks after each take.
     """
 
     def __init__(self, pairs: PairSource, ranks: Ranks) -> None:
         self.pairs, self.ranks = pairs, ranks
-        self.deals_itself = isinstance(pairs, PooledCoupling)
+        dealt = isinstance(pairs, Coupling) and pairs.ranks.world > 1
+        self.deals_itself = dealt or isinstance(pairs, PooledCoupling)
 
     def take(self) -> MicroBatch:
         """This rank's next micro-batch."""
@@ -66,6 +68,7 @@ def make_pairs(
         raise InputError("coupling", expected=" or ".join(map(repr, NAMES)), got=repr(coupling))
     check_companions(coupling, potential, labels, condition)
     if coupling == "semidiscrete" and potential is not None:
+        check_targets(potential, len(data))
         return Coupling(potential, batch, seed, dim=data.shape[1])
     if coupling == "aot":
         return PooledCoupling(PairedPool(data, pool, batch, seed=seed, labels=labels))
@@ -92,8 +95,22 @@ def check_companions(
         raise InputError("condition", expected="labels or vectors (n, ...) with coupling='c2ot'", got="None")
 
 
+def check_targets(potential: Assigner, images: int) -> None:
+    """Raise InputError for a potential with another number of targets than there are images."""
+    targets = getattr(potential, "targets", None)
+    if targets is not None and targets.shape[0] != images:
+        raise InputError(
+            "potential",
+            expected=f"one target per image, {images}",
+            got=f"{targets.shape[0]} targets",
+            remedy="fit it to these images, in this order",
+        )
+
+
 def as_vectors(condition: Tensor) -> Tensor:
     """Conditions as the cost sees them: classes become unit vectors, at distance √2 of each other."""
     if condition.is_floating_point():
         return condition
+    if int(condition.min()) < 0:
+        raise InputError("condition", expected="classes numbered from 0", got=str(int(condition.min())))
     return torch.nn.functional.one_hot(condition.long()).float()

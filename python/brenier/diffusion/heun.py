@@ -11,7 +11,15 @@ from torch import Tensor
 from tqdm import tqdm
 
 from brenier.diffusion.loss import Denoiser
-from brenier.diffusion.process import Level, Model, StepNoise, check_last_steps, check_samples
+from brenier.diffusion.process import (
+    Level,
+    Model,
+    StepNoise,
+    check_drawn,
+    check_last_steps,
+    check_samples,
+    same_shape,
+)
 from brenier.diffusion.schedules import check_sigmas
 
 
@@ -73,17 +81,18 @@ def sample_heun(
     sigmas : (steps + 1,), decreasing; a last step to 0 is an Euler step (2·steps − 1 evaluations in all)
     trajectory : also return every state, (steps + 1, N, ...)
 
-    Deterministic, without gradients; x is not changed. Raises InputError.
+    Deterministic, without gradients; x is not changed. Raises InputError, BrenierError where NaN or Inf came out.
     """
     levels = check_sigmas(sigmas)
     check_samples(x)
-    states = [x]
+    denoiser, states = same_shape(denoiser), [x]
     intervals = list(pairwise(levels))
     with torch.no_grad():
         for sigma, lower in tqdm(intervals, desc="Heun", disable=not progress, leave=False):
             x = heun_step(denoiser, x, sigma, lower)
             if trajectory:
                 states.append(x)
+    check_drawn(x)
     return (x, torch.stack(states)) if trajectory else x
 
 

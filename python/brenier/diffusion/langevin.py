@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -14,9 +13,11 @@ from brenier.diffusion.loss import Denoiser
 from brenier.diffusion.process import (
     Level,
     Model,
+    Seeds,
     StepNoise,
     check_last_steps,
     run_process,
+    same_shape,
 )
 from brenier.diffusion.schedules import check_sigmas
 from brenier.errors import InputError
@@ -103,6 +104,7 @@ class LangevinSchedule:
         self, model: Model, x: Tensor, last_steps: int, *, noise: StepNoise | None, progress: bool
     ) -> Tensor:
         assert noise is not None  # the callers see to it
+        model = same_shape(model)
         levels = [float(sigma) for sigma in self.sigmas[-last_steps:]]
         # counted from the front of the whole schedule: a level draws the same noise whatever M is
         number = 1 + (self.steps - last_steps) * self.steps_each
@@ -119,7 +121,7 @@ def sample_langevin(
     x: Tensor,
     schedule: LangevinSchedule,
     *,
-    seeds: Sequence[int] | Tensor,
+    seeds: Seeds,
     last_steps: int | None = None,
     progress: bool = False,
 ) -> Tensor:

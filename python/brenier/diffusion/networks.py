@@ -71,6 +71,8 @@ class MLP(nn.Module):
     ) -> None:
         super().__init__()
         self.dim = positive(dim, "dim")
+        if not (isinstance(depth, int) and depth >= 0):
+            raise InputError("depth", expected="an integer ≥ 0", got=repr(depth))
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             self.embedding = NoiseEmbedding(positive(width, "width"))
@@ -176,8 +178,19 @@ def with_labels(level: Tensor, embedding: nn.Embedding | None, labels: Tensor | 
             got="none" if labels is None else str(tuple(labels.shape)),
             remedy="build the network with classes=... and pass one label per sample",
         )
+    if labels.device.type == "cpu" and not torch.compiler.is_compiling():  # elsewhere a look would wait
+        check_classes(labels, embedding.num_embeddings)
     result: Tensor = level + embedding(labels)
     return result
+
+
+def check_classes(labels: Tensor, classes: int) -> None:
+    if len(labels) and not (int(labels.min()) >= 0 and int(labels.max()) < classes):
+        raise InputError(
+            "labels",
+            expected=f"classes from 0 to {classes - 1}",
+            got=f"{int(labels.min())} to {int(labels.max())}",
+        )
 
 
 def flat(x: Tensor, dim: int) -> Tensor:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+import operator
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -12,10 +13,13 @@ from torch import Tensor
 
 from brenier.data.noise import Stream, normal
 from brenier.engine.checks import require_finite
-from brenier.errors import InputError
+from brenier.errors import BrenierError, InputError
 
 Model = Callable[[Tensor, Any], Tensor]
 """A network at a noise level: a denoiser D(x, σ), a score s(x, σ) or a prediction of noise ε(x, t)."""
+
+Seeds = Iterable[int] | Tensor
+"""A whole number per sample."""
 
 StepNoise = Callable[[int, Tensor], Tensor]
 """Draw number j ≥ 1 of the noise of every sample, in the shape of x."""
@@ -69,18 +73,55 @@ def check_last_steps(last_steps: int, steps: int) -> int:
 
 def check_samples(x: Tensor) -> Tensor:
     """x as given; raises InputError unless it holds finite floating-point samples (N, ...)."""
-    if x.ndim < 2 or not x.is_floating_point():
-        raise InputError("x", expected="floating-point samples (N, ...)", got=f"{x.dtype} {tuple(x.shape)}")
-    require_finite(x, "x")
+    if not (isinstance(x, Tensor) and x.ndim >= 2 and x.is_floating_point()):
+        got = f"{x.dtype} {tuple(x.shape)}" if isinstance(x, Tensor) else type(x).__name__
+        raise InputError("x", expected="a floating-point tensor of samples (N, ...)", got=got)
+    require_finite(x.detach(), "x")
     return x
 
 
-def seeded_noise(seeds: Sequence[int] | Tensor) -> StepNoise:
+def check_drawn(samples: Tensor) -> Tensor:
+    """What a sampler made, as given; raises BrenierError where a number in it is not finite."""
+    spoiled = torch.nonzero(~samples.isfinite().flatten(1).all(dim=1))[:, 0]
+    if len(spoiled):
+        raise BrenierError(
+            "samples",
+            expected="finite numbers",
+            got=f"NaN or Inf in {len(spoiled)} of {len(samples)}, number {int(spoiled[0])} first",
+            remedy="look for such numbers in the model's weights and answers, and at the step sizes",
+        )
+    return samples
+
+
+def same_shape(model: Model) -> Model:
+    """The model, whose answers must have the shape of what it is given: others would be broadcast."""
+
+    def checked(x: Tensor, level: Any) -> Tensor:
+        found = model(x, level)
+        if found.shape != x.shape:
+            raise InputError(
+                "model", expected=f"an answer of shape {tuple(x.shape)}", got=str(tuple(found.shape))
+            )
+        return found
+
+    return checked
+
+
+def whole_seeds(seeds: Seeds) -> list[int]:
+    """Seeds as integers; raises InputError for other numbers."""
+    given = seeds.tolist() if isinstance(seeds, Tensor) else list(seeds)
+    try:
+        return [operator.index(seed) for seed in given]
+    except TypeError as error:
+        raise InputError("seeds", expected="whole numbers", got=str(given[:4])) from error
+
+
+def seeded_noise(seeds: Seeds) -> StepNoise:
     """Noise whose row k is number j of seed k alone (stream SAMPLE), whatever the other seeds and their count.
 
     Number 0 is a sample's first noise (`first_noise`), 1, 2, ... are for the steps.
     """
-    own = [int(seed) for seed in seeds]
+    own = whole_seeds(seeds)
 
     def draw(number: int, x: Tensor) -> Tensor:
         if len(own) != len(x):
@@ -92,10 +133,11 @@ def seeded_noise(seeds: Sequence[int] | Tensor) -> StepNoise:
     return draw
 
 
-def first_noise(seeds: Sequence[int] | Tensor, shape: int | tuple[int, ...]) -> Tensor:
+def first_noise(seeds: Seeds, shape: int | tuple[int, ...]) -> Tensor:
     """Standard normal noise (N, *shape), float32, row k from seed k alone: what a sampler with seeds starts from."""
     sizes = (shape,) if isinstance(shape, int) else tuple(shape)
-    return seeded_noise(seeds)(0, torch.empty(len(seeds), *sizes))
+    own = whole_seeds(seeds)
+    return seeded_noise(own)(0, torch.empty(len(own), *sizes))
 
 
 def run_process(
@@ -103,10 +145,13 @@ def run_process(
     model: Model,
     x: Tensor,
     last_steps: int | None,
-    seeds: Sequence[int] | Tensor | None,
+    seeds: Seeds | None,
     progress: bool,
 ) -> Tensor:
-    """The last M steps (all, if None) of a process from x at their start level, without gradients."""
+    """The last M steps (all, if None) of a process from x at their start level, without gradients.
+
+    Raises InputError, and BrenierError where NaN or Inf came out.
+    """
     check_samples(x)
     last = process.steps if last_steps is None else last_steps
     process.start(last)  # M is checked before anything is drawn
@@ -116,4 +161,4 @@ def run_process(
         )
     noise = None if seeds is None else seeded_noise(seeds)
     with torch.no_grad():
-        return process.run(model, x, last, noise=noise, progress=progress)
+        return check_drawn(process.run(model, x, last, noise=noise, progress=progress))

@@ -30,9 +30,15 @@ def edm_sigmas(steps: int, sigma_min: float = 0.002, sigma_max: float = 80.0, rh
     if not 0 < rho < math.inf:
         raise InputError("rho", expected="a finite number > 0", got=repr(rho))
     ramp = torch.arange(steps, dtype=torch.float64) / max(1, steps - 1)
-    high, low = sigma_max ** (1 / rho), sigma_min ** (1 / rho)
+    try:
+        high, low = sigma_max ** (1 / rho), sigma_min ** (1 / rho)
+    except OverflowError:
+        high = low = math.inf
     levels = (high + ramp * (low - high)) ** rho
-    levels[0] = sigma_max  # exactly, so that start levels can be compared
+    if not levels.isfinite().all():
+        raise InputError("rho", expected="large enough for σ^(1/ρ) to be a number", got=repr(rho))
+    levels[-1] = sigma_min  # both exactly, so that start levels can be compared
+    levels[0] = sigma_max
     return torch.cat([levels, levels.new_zeros(1)])
 
 

@@ -78,7 +78,7 @@ def train_edm(
     arXiv 2403.05069). The learning rate rises over the first 2% of the steps, then falls to 0 as a cosine.
     Noise, level and dropout of micro-batch k are functions of (seed, k) alone. Where torch.distributed is
     initialised (torchrun), rank r of W takes micro-batches r, r + W, ... and gradients are averaged: as one process
-    with `accumulate` W times as large.
+    with `accumulate` W times as large. Pools are dealt whole: rank r pairs pools r, r + W, ...
 
     network : module called as network(x, c_noise), x in the shape of the images; it is copied, not changed
     images : (n, ...) float32, float16 or bfloat16
@@ -111,8 +111,10 @@ def train_edm(
     given = check_condition(condition, len(data))
     pairs = make_pairs(coupling, data.flatten(1), potential, batch, pool, labels, given, seed)
     spread = float(data.std(correction=0)) if sigma_data is None else sigma_data
-    training = Training(EDMPrecond(copy.deepcopy(network), spread).to(device), settings, ranks)
-    kept = open_checkpoint(checkpoint, checkpoint_every, resume, data, training, pairs)
+    training = Training(EDMPrecond(copy.deepcopy(network), spread).to(usable(device)), settings, ranks)
+    known = {"images": data, "condition": given, "labels": labels}
+    learnt = {name: value for name, value in known.items() if value is not None}
+    kept = open_checkpoint(checkpoint, checkpoint_every, resume, learnt, training, pairs)
     with scoped_seed(training.device):
         seconds = run(training, Feed(pairs, ranks), data, given, kept, checkpoint_every, progress, callback)
     losses = torch.tensor(training.losses)
@@ -155,15 +157,35 @@ def micro_batches(
     """The micro-batches of one step with their images and conditions."""
     for _ in range(training.settings.accumulate):
         batch = feed.take()
+        check_rows(batch.rows, len(images))
         rows = batch.rows.to(images.device)
         yield batch, images[rows], None if condition is None else condition[rows]
+
+
+def usable(device: torch.device | str | None) -> torch.device | None:
+    """The device, once something has been put there; raises InputError."""
+    try:
+        return None if device is None else torch.empty(0, device=device).device
+    except (RuntimeError, AssertionError) as error:
+        got = f"{device}: {str(error).splitlines()[0]}"
+        raise InputError("device", expected="one that torch can use here", got=got) from error
+
+
+def check_rows(rows: Tensor, images: int) -> None:
+    """Raise InputError for pairs that are not of these images."""
+    if int(rows.min()) < 0 or int(rows.max()) >= images:
+        raise InputError(
+            "coupling",
+            expected=f"pairs with images 0 to {images - 1}",
+            got=f"{int(rows.min())} to {int(rows.max())}",
+        )
 
 
 def open_checkpoint(
     path: str | os.PathLike[str] | None,
     every: int,
     resume: bool,
-    images: Tensor,
+    data: dict[str, Tensor],
     training: Training,
     pairs: PairSource,
 ) -> tuple[Checkpoint, float] | None:
@@ -175,7 +197,7 @@ def open_checkpoint(
     if not (isinstance(every, int) and every >= 1):
         raise InputError("checkpoint_every", expected="an integer ≥ 1", got=repr(every))
     require_writable(path)
-    kept = Checkpoint(path, images, training, pairs)
+    kept = Checkpoint(path, data, training, pairs)
     return kept, kept.restore() if resume else 0.0
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,11 +15,13 @@ from torch import Tensor
 
 from brenier.data.atomic import write_bytes
 from brenier.diffusion.training import Training
-from brenier.errors import FileError
+from brenier.engine.checks import as_tensor
+from brenier.errors import FileError, InputError
 from brenier.solve.checkpoint import previous, require_same
 from brenier.solve.fingerprint import fingerprint
 from brenier.solve.potential_file import digest_of, read_tensors
 from brenier.transport.coupling import PairSource
+from brenier.types import Array
 
 FORMAT = "brenier.training.1"
 
@@ -26,12 +29,18 @@ FORMAT = "brenier.training.1"
 class Checkpoint:
     """The file of one training; what the path held before stays beside it as .previous."""
 
-    def __init__(self, path: str | os.PathLike[str], images: Tensor, training: Training, pairs: PairSource):
+    def __init__(
+        self, path: str | os.PathLike[str], data: Mapping[str, Array], training: Training, pairs: PairSource
+    ):
         self.path, self.training, self.pairs = Path(path), training, pairs
+        if "counts" in pairs.moving and training.ranks.world > 1 and "counts" in pairs.state_dict():
+            raise InputError("checkpoint", expected="none with balance on several ranks", got=str(path))
+        heights = getattr(getattr(pairs, "potential", None), "heights", None)
+        seen = dict(data) if heights is None else {**data, "heights": heights}
         self.identity = {
-            "images": fingerprint(images)[:32],
+            "data": {name: fingerprint(as_tensor(value, name))[:32] for name, value in seen.items()},
             "network": {name: list(value.shape) for name, value in training.denoiser.state_dict().items()},
-            "pairs": {name: value for name, value in pairs.state_dict().items() if name != "position"},
+            "pairs": {name: value for name, value in pairs.state_dict().items() if name not in pairs.moving},
             "settings": dataclasses.asdict(training.settings),
             "world": training.ranks.world,
         }
@@ -40,11 +49,13 @@ class Checkpoint:
         """Save the training; by rank 0 alone, since all ranks hold the same."""
         if self.training.ranks.rank:
             return
-        tensors = tensors_of(self.training)
+        tensors, position = tensors_of(self.training), self.pairs.state_dict()
+        moved = {name: value for name, value in position.items() if isinstance(value, Tensor)}
+        tensors |= {f"pairs.{name}": value.cpu().contiguous() for name, value in moved.items()}
         state = {
             "identity": self.identity,
             "done": self.training.done,
-            "pairs": self.pairs.state_dict(),
+            "pairs": {name: value for name, value in position.items() if name not in moved},
             "pairing_seconds": self.pairs.seconds,
             "seconds": seconds,
         }
@@ -80,7 +91,7 @@ class Checkpoint:
         training.average.load_state_dict(under(tensors, "average."))
         training.optimizer.load_state_dict(optimizer_state(training, under(tensors, "adam.")))
         training.losses, training.done = tensors["losses"].tolist(), saved["done"]
-        self.pairs.load_state_dict(saved["pairs"])
+        self.pairs.load_state_dict(saved["pairs"] | under(tensors, "pairs."))
         self.pairs.seconds = saved["pairing_seconds"]
         return float(saved["seconds"])
 

@@ -14,6 +14,7 @@ import torch.distributed as dist
 from torch import Tensor, nn
 
 from brenier.data import noise
+from brenier.data.latents import number
 from brenier.diffusion.feed import MicroBatch
 from brenier.diffusion.loss import edm_loss
 from brenier.diffusion.precond import EDMPrecond
@@ -39,6 +40,10 @@ class Settings:
     compile: bool
 
     def __post_init__(self) -> None:
+        for name in ("lr", "P_mean", "P_std"):
+            number(getattr(self, name), name, lowest=-math.inf if name == "P_mean" else 0.0)
+        if not (isinstance(self.seed, int) and 0 <= self.seed < 1 << 64):
+            raise InputError("seed", expected="a whole number in [0, 2**64)", got=repr(self.seed))
         for name in ("steps", "accumulate"):
             value = getattr(self, name)
             if not (isinstance(value, int) and value >= 1):
@@ -67,6 +72,8 @@ class Training:
     """
 
     def __init__(self, denoiser: EDMPrecond, settings: Settings, ranks: Ranks) -> None:
+        if not any(parameter.requires_grad for parameter in denoiser.parameters()):
+            raise InputError("network", expected="a parameter that requires gradients", got="none")
         self.denoiser, self.settings, self.ranks, self.done = denoiser.train(), settings, ranks, 0
         self.losses: list[float] = []
         self.average = copy.deepcopy(denoiser).requires_grad_(False).eval()
@@ -112,7 +119,14 @@ class Training:
     def update(self) -> None:
         """Move the weights by their gradients, and their average after them."""
         settings = self.settings
-        torch.nn.utils.clip_grad_norm_(self.denoiser.parameters(), GRADIENT_NORM)
+        norm = torch.nn.utils.clip_grad_norm_(self.denoiser.parameters(), GRADIENT_NORM)
+        if not math.isfinite(float(norm)):  # the weights are still those of the step before
+            raise BrenierError(
+                "training diverged",
+                expected="finite gradients",
+                got=f"a norm of {float(norm)}",
+                remedy="lower lr",
+            )
         for group in self.optimizer.param_groups:
             group["lr"] = settings.lr * rate(self.done, settings.steps)
         self.optimizer.step()

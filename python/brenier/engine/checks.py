@@ -163,6 +163,11 @@ def finite_mask(block: Tensor) -> Any:
     return np.isfinite((block if block.dtype in (torch.float32, torch.float64) else block.float()).numpy())
 
 
+def below_infinity(numbers: Tensor) -> Any:
+    """Where numbers are below +inf; numpy on the CPU, as in finite_mask."""
+    return (numbers.numpy() if numbers.device.type == "cpu" else numbers) < np.inf
+
+
 def heights(h: Any, targets: int, device: torch.device, what: str = "h") -> Tensor:
     """Heights as float64 (n,); None means zeros; -inf is allowed (that target never wins), NaN and +inf not.
 
@@ -178,9 +183,8 @@ def heights(h: Any, targets: int, device: torch.device, what: str = "h") -> Tens
             got=str(tuple(tensor.shape)),
             remedy="pass one height per target or None for zeros",
         )
-    bad = torch.isnan(tensor) | (tensor == torch.inf)
-    if not capturing(tensor) and bad.any():
-        i = int(bad.nonzero()[0])
+    if not capturing(tensor) and not (fine := below_infinity(tensor)).all():
+        i = int(torch.as_tensor(~fine).nonzero()[0])
         raise InputError(
             what,
             expected="numbers below +inf",

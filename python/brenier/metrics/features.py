@@ -64,11 +64,17 @@ def train_classifier(
 
     The same seed gives the same classifier on one machine. Raises InputError.
     """
+    if not (0 < test_share < 1 and min(width, features, epochs) >= 1):
+        raise InputError(
+            "width, features, epochs and test_share",
+            expected="integers ≥ 1 and a share between 0 and 1",
+            got=f"{width}, {features}, {epochs} and {test_share}",
+        )
     data, classes = as_features(images, "images", least=20).float(), check_labels(labels, len(images))
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         order = torch.randperm(len(data))
-        held = max(1, round(test_share * len(data)))
+        held = min(max(1, round(test_share * len(data))), len(data) - 1)
         test, train = order[:held], order[held:]
         body = perceptron([data.shape[1], width, features])
         head = nn.Linear(features, int(classes.max()) + 1)

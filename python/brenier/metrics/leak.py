@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import torch
@@ -60,6 +61,8 @@ def condition_leak(
     """
     if not (isinstance(folds, int) and folds >= 2):
         raise InputError("folds", expected="an integer ≥ 2", got=repr(folds))
+    if not 0 <= ridge < math.inf:
+        raise InputError("ridge", expected="a finite number ≥ 0", got=repr(ridge))
     rows = as_features(noise, "noise", least=2 * folds)
     classes = check_labels(labels, len(rows))
     generator = torch.Generator().manual_seed(seed)
@@ -89,7 +92,14 @@ def discriminate(rows: Tensor, classes: Tensor, test: Tensor, count: int, ridge:
     inner = rows - means[classes]
     covariance = inner.T @ inner / len(rows)
     covariance.diagonal().add_(ridge * covariance.diagonal().mean())
-    directions = torch.linalg.solve(covariance, means.T)
+    directions, singular = torch.linalg.solve_ex(covariance, means.T)
+    if singular.any() or not directions.isfinite().all():
+        raise InputError(
+            "noise",
+            expected="rows that vary within classes",
+            got="a singular covariance",
+            remedy="raise ridge",
+        )
     offsets = (members / len(rows)).log() - (means * directions.T).sum(dim=1) / 2
     return (test @ directions + offsets).argmax(dim=1)
 

@@ -23,9 +23,15 @@ class Curvature:
     samples: int
 
     def bins(self, edges: Tensor) -> Tensor:
-        """The sum over steps whose higher level lies in (edges[j], edges[j+1]]: float64 (len(edges) − 1,)."""
-        place = torch.bucketize(self.sigmas[:-1], torch.as_tensor(edges, dtype=torch.float64)) - 1
-        count = len(edges) - 1
+        """The sum over steps whose higher level lies in (edges[j], edges[j+1]]: float64 (len(edges) − 1,).
+
+        Raises InputError for edges that do not ascend.
+        """
+        bounds = torch.as_tensor(edges, dtype=torch.float64)
+        if bounds.ndim != 1 or len(bounds) < 2 or not (bounds.diff() > 0).all():
+            raise InputError("edges", expected="at least two levels, ascending", got=str(bounds.tolist()))
+        place = torch.bucketize(self.sigmas[:-1], bounds) - 1
+        count = len(bounds) - 1
         inside = (place >= 0) & (place < count)
         return torch.zeros(count, dtype=torch.float64).index_add_(0, place[inside], self.per_step[inside])
 

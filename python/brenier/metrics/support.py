@@ -78,5 +78,5 @@ def density_coverage(real: Array, fake: Array, k: int = 5) -> DensityCoverage:
 
 
 def check_neighbours(k: int) -> None:
-    if not (isinstance(k, int) and k >= 1):
+    if not (isinstance(k, int) and not isinstance(k, bool) and k >= 1):
         raise InputError("k", expected="an integer ≥ 1", got=repr(k))

@@ -55,6 +55,10 @@ def wasserstein(potential: Any, noise: Array) -> Wasserstein:
     winners = torch.as_tensor(potential.assign(x)).to(potential.targets.device)
     masses, heights = (as64(value, potential.targets) for value in (potential.masses, potential.heights))
     used = masses > 0
+    if not heights[used].isfinite().all():
+        raise InputError(
+            "potential", expected="finite heights where targets have mass", got="others: its dual value is −∞"
+        )
     squares = potential.targets.double().square().sum(dim=1)
     norms = x.double().square().sum(dim=1).to(squares.device)
     value = torch.as_tensor(potential.value(x)).double().to(squares.device)

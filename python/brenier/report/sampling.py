@@ -7,10 +7,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import torch
 from torch import Tensor
 
-from brenier.data import Loaded, NoisedLatents, load_array, require_writable, save_array
-from brenier.data.files import output_path
+from brenier.data import NoisedLatents, require_writable, save_array
+from brenier.data.files import output_path, read_numbers
 from brenier.diffusion import (
     HeunSchedule,
     LangevinSchedule,
@@ -19,6 +21,7 @@ from brenier.diffusion import (
     VPSchedule,
     edm_sigmas,
     first_noise,
+    guided,
     noise_of,
     sample_dpm_ot,
     score_of,
@@ -26,9 +29,10 @@ from brenier.diffusion import (
 from brenier.diffusion.process import Model, run_process
 from brenier.diffusion.store import StoredNetwork, load_network
 from brenier.errors import FileError, InputError
+from brenier.report.fitting import read_or_stream
 from brenier.report.pictures import save_grid
 from brenier.report.record import new_record, read_record
-from brenier.solve import Potential
+from brenier.solve import Potential, StreamedPotential
 from brenier.transport import Extension
 
 Say = Callable[[str], None]
@@ -77,6 +81,9 @@ def sample_file(
     targets: Path | None = None,
     fresh: bool = False,
     extend: float | None = None,
+    labels: Path | None = None,
+    guidance: float = 1.0,
+    null_label: int | None = None,
     seed: int = 0,
     value_range: str | None = None,
     layout: str = "nchw",
@@ -89,6 +96,8 @@ def sample_file(
     sampler : "heun"; "langevin" (geometric levels, langevin_steps at each); "ddim" or "ddpm" on EDM's levels
     potential, targets : of fit_file with sigma, for DPM-OT: the potential's level is the start and ``steps`` steps
         lead from there to 0; fresh noises its latents anew; extend mixes neighbouring targets up to that angle
+    labels : integer classes, for a network with classes: one per sample or, with a potential, one per target
+    guidance, null_label : classifier-free guidance away from the class null_label, as in guided
     seed : sample k has seed + k, and depends on it alone
 
     Raises BrenierError; writes nothing then.
@@ -97,16 +106,18 @@ def sample_file(
     check_request(out, grid, count, potential, targets, fresh or extend is not None)
     how = Steps(sampler, steps, sigma_min, rho, langevin_steps)
     stored, seeds = load_network(network), list(range(seed, seed + count))
+    told = Told(stored, None if labels is None else read_numbers(labels), guidance, null_label)
     if potential is None or targets is None:
-        process, model = how.down_from(sigma_max, stored.denoiser)
+        process, model = how.down_from(sigma_max, told.about(None, count))
         noise = process.start(steps).sigma * first_noise(seeds, width_of(stored))
         samples, start = run_process(process, model, noise, steps, seeds, progress), sigma_max
     else:
-        images = load_array(targets, value_range=value_range, layout=layout, tensor=tensor)
-        latents = latents_of(potential, images)
-        process, model = how.down_from(latents.sigma, stored.denoiser)
-        start, fitted = latents.sigma, Potential.load(potential, targets=latents.materialise())
-        fitted, latents = at_level(fitted, latents, images, process.start(steps))
+        reading = {"value_range": value_range, "layout": layout, "tensor": tensor}
+        fitted, latents = fitted_to(potential, targets, reading)
+        start, noise = latents.sigma, first_noise(seeds, latents.shape[1])
+        denoiser = told.about(torch.as_tensor(fitted.assign(noise)) if told.needed else None, len(latents))
+        process, model = how.down_from(start, denoiser)
+        fitted, latents = at_level(fitted, latents, process.start(steps))
         extension = None if extend is None else Extension(extend)
         options: dict[str, Any] = {"latents": latents, "fresh": fresh, "seeds": seeds, "extension": extension}
         samples = sample_dpm_ot(model, fitted, None, process, steps, **options, progress=progress).samples
@@ -137,13 +148,48 @@ def check_request(
         raise InputError("count", expected="an integer ≥ 1", got=str(count))
 
 
-def at_level(
-    potential: Potential, latents: NoisedLatents, images: Loaded, level: Level
-) -> tuple[Potential, NoisedLatents]:
+@dataclass(frozen=True)
+class Told:
+    """A stored network with the classes that were asked for."""
+
+    stored: StoredNetwork
+    labels: np.ndarray | None
+    guidance: float
+    null_label: int | None
+
+    @property
+    def needed(self) -> bool:
+        return int(self.stored.arguments.get("classes", 0)) > 0
+
+    def about(self, winners: Tensor | None, rows: int) -> Any:
+        """The denoiser of so many samples, or of the samples of those targets; raises InputError."""
+        given = self.labels
+        guides = self.guidance != 1 or self.null_label is not None
+        if self.needed != (given is not None) or (guides and (not self.needed or self.null_label is None)):
+            raise InputError(
+                "labels and null_label",
+                expected="labels for a network with classes, and null_label with guidance; else none",
+                got=f"classes={self.stored.arguments.get('classes', 0)}, guidance={self.guidance}",
+            )
+        if given is None:
+            return self.stored.denoiser
+        if given.shape != (rows,) or given.dtype.kind not in "iu":
+            raise InputError(
+                "labels", expected=f"integers of shape ({rows},)", got=f"{given.dtype} {given.shape}"
+            )
+        classes = torch.from_numpy(given).long()
+        own = classes if winners is None else classes[winners]
+        null = None if self.null_label is None else torch.full_like(own, self.null_label)
+        return guided(self.stored.denoiser, own, guidance=self.guidance, null=null)
+
+
+def at_level(potential: Any, latents: NoisedLatents, level: Level) -> tuple[Any, NoisedLatents]:
     """A potential over y + σ·ε as one over a·(y + σ·ε): the same winners, as heights scale with the targets."""
     if level.scale == 1.0:
         return potential, latents
-    scaled = NoisedLatents(images.array, sigma=level.sigma, scale=level.scale, seed=latents.seed)
+    scaled = NoisedLatents(latents.images, sigma=level.sigma, scale=level.scale, seed=latents.seed)
+    if isinstance(potential, StreamedPotential):
+        return Winners(potential), scaled
     masses: Tensor = potential.masses
     return Potential.of(scaled.materialise(), level.scale * potential.heights, masses), scaled
 
@@ -154,8 +200,19 @@ def width_of(stored: StoredNetwork) -> int:
     return int(stored.arguments["channels"]) * int(stored.arguments["image_size"]) ** 2
 
 
-def latents_of(potential: Path, images: Loaded) -> NoisedLatents:
-    """The latents a potential was fitted to, from its record and the images; raises FileError."""
+@dataclass(frozen=True)
+class Winners:
+    """A streamed potential over targets scaled by a positive number: only its winners are asked for."""
+
+    potential: StreamedPotential
+
+    def assign(self, x: Tensor) -> Tensor:
+        found: Tensor = self.potential.assign(x)
+        return found
+
+
+def fitted_to(potential: Path, targets: Path, reading: dict[str, Any]) -> tuple[Potential, NoisedLatents]:
+    """A potential and the latents it was fitted to, from its record and the images; raises FileError."""
     beside = potential.with_suffix(".json")
     settings = read_record(beside, "fit")["settings"]
     if settings.get("sigma") is None:
@@ -165,4 +222,15 @@ def latents_of(potential: Path, images: Loaded) -> NoisedLatents:
             got="one without sigma",
             remedy="fit with brenier fit --sigma, the level where sampling is to start",
         )
-    return NoisedLatents(images.array, sigma=settings["sigma"], seed=settings["latent_seed"])
+    rows, _ = read_or_stream(targets, None, flips=settings.get("flips", False), **reading)
+    latents = NoisedLatents(rows, sigma=settings["sigma"], seed=settings["latent_seed"])
+    if not isinstance(rows, Tensor):
+        return StreamedPotential.load(potential, targets=latents), latents
+    try:
+        return Potential.load(potential, targets=latents.materialise()), latents
+    except InputError:  # fitted with less memory, perhaps: streamed targets have a fingerprint of their own
+        try:
+            return StreamedPotential.load(potential, targets=latents), latents
+        except InputError:
+            pass
+        raise

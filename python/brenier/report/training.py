@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 
 import brenier
 from brenier.data import Loaded, load_array
@@ -42,6 +43,7 @@ def train_file(
     checkpoint_every: int = 1000,
     resume: bool = False,
     labels: Path | None = None,
+    condition: Path | None = None,
     seed: int = 0,
     device: str | None = None,
     value_range: str | None = None,
@@ -53,13 +55,17 @@ def train_file(
     """Train a network on a file of images and write it, with a record beside it; returns the record.
 
     width : None is 512 for "mlp", 32 for "unet"; depth counts for "mlp" only
+    condition : integer classes (n,) from 0, which the network is told
     Other arguments as in train_edm and load_array. Raises BrenierError; writes nothing then.
     """
     settings = {k: v for k, v in locals().items() if k not in ("progress", "say")}
     beside = require_outputs(out, (".safetensors",))
     loaded = load_array(images, value_range=value_range, layout=layout, tensor=tensor)
     say(f"{images}: {describe(loaded.array)}; {loaded.note}")
+    classes = None if condition is None else read_classes(condition)
     arguments = network_arguments(network, loaded, width, depth) | {"seed": seed}
+    if classes is not None:
+        arguments["classes"] = int(classes.max()) + 1
     result = train_edm(
         build_network(network, arguments),
         loaded.array.float(),
@@ -77,6 +83,7 @@ def train_file(
         checkpoint_every=checkpoint_every,
         resume=resume,
         labels=None if labels is None else torch.from_numpy(read_numbers(labels)),
+        condition=classes,
         seed=seed,
         device=device,
         progress=progress,
@@ -96,13 +103,21 @@ def train_file(
     return record
 
 
+def read_classes(path: Path) -> Tensor:
+    """Integer classes from 0 of a .npy; raises FileError and InputError."""
+    given = read_numbers(path)
+    if given.dtype.kind not in "iu" or len(given) == 0 or given.min() < 0:
+        raise InputError(str(path), expected="integer classes from 0", got=f"{given.dtype} {given.shape}")
+    return torch.from_numpy(given).long()
+
+
 def network_arguments(kind: str, loaded: Loaded, width: int | None, depth: int) -> dict[str, Any]:
     """What the network is built from; raises InputError for a U-Net on anything but square images."""
     if kind == "mlp":
-        return {"dim": loaded.array.shape[1], "width": width or 512, "depth": depth}
+        return {"dim": loaded.array.shape[1], "width": 512 if width is None else width, "depth": depth}
     shape = loaded.image_shape
     if shape is None or shape[1] != shape[2]:
         raise InputError(
             "images", expected="square images for a U-Net", got=str(shape), remedy="use --network mlp"
         )
-    return {"channels": shape[0], "image_size": shape[1], "width": width or 32}
+    return {"channels": shape[0], "image_size": shape[1], "width": 32 if width is None else width}

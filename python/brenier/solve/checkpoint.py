@@ -20,6 +20,7 @@ from safetensors.torch import save as serialise
 from brenier.data.atomic import write_bytes
 from brenier.errors import FileError, InputError
 from brenier.solve.check import Check
+from brenier.solve.control import Regression
 from brenier.solve.potential_file import digest_of, fingerprint, read_tensors
 from brenier.solve.result import Record
 from brenier.solve.state import Monitor, State
@@ -28,7 +29,7 @@ from brenier.solve.streamed import StreamedTargets
 if TYPE_CHECKING:
     from brenier.solve.solver import Run
 
-FORMAT = "brenier.fit.2"
+FORMAT = "brenier.fit.3"
 VECTORS = ("heights", "average", "curvature")
 SECONDS = 60.0  # between two checkpoints
 DIRECTIONS = "structured 1"  # of another kind, a fit would go on with other bits
@@ -134,7 +135,8 @@ def resume(run: Run, tensors: dict[str, torch.Tensor], saved: dict[str, Any]) ->
     vectors: dict[str, Any] = {name: tensors[name].numpy() for name in VECTORS}
     scalars: dict[str, Any] = dict(saved["state"])
     monitor = Monitor(**{name: tuple(value) for name, value in scalars.pop("monitor").items()})
-    run.state = State(monitor=monitor, **vectors, **scalars)
+    control = Regression(**{name: tuple(value) for name, value in scalars.pop("control").items()})
+    run.state = State(monitor=monitor, control=control, **vectors, **scalars)
     run.checks = [Check(**check) for check in saved["checks"]]
     run.next_check = saved["next_check"]
     run.start = dataclasses.replace(run.start, kind=saved["start"])

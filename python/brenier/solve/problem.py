@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from brenier.engine import checks
+from brenier.engine import checks, threads
 from brenier.errors import InputError
 from brenier.solve.fingerprint import fingerprint
 from brenier.solve.streamed import StreamedTargets, Targets
@@ -73,7 +73,7 @@ def build_problem(targets: Tensor, weights: object = None) -> Problem:
     rows = matrix if len(kept) == len(matrix) else matrix[torch.from_numpy(kept)]
     centre = weighted_mean(rows, given[kept])
     centred, norms = subtract(rows, centre)
-    owner, first = distinct_rows(centred)
+    owner, first = distinct_rows(centred, norms)
     require_distinct(rows, len(first))
     members = np.full(len(matrix), -1, dtype=np.int64)
     members[kept] = owner
@@ -108,20 +108,19 @@ def masses_of(weights: object, targets: int) -> np.ndarray:
     return masses if kept else masses / total
 
 
-def distinct_rows(centred: Tensor) -> tuple[np.ndarray, np.ndarray]:
+def distinct_rows(centred: Tensor, norms: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """The distinct row that each row is, and where each distinct row first stands.
 
     No height can split a cell between two equal targets, so they share one cell and the sum of their masses.
-    Rows are compared as the engines see them: centred, in float32.
+    Rows are compared as the engines see them: centred, in float32. Only rows of equal norm can be equal.
     """
-    first: list[int] = []
-    seen: dict[bytes, int] = {}
-    owner = np.empty(len(centred), dtype=np.int64)
-    for i, digest in enumerate(row_digests(centred)):
-        owner[i] = seen.setdefault(digest, len(first))
-        if owner[i] == len(first):
-            first.append(i)
-    return owner, np.array(first, dtype=np.int64)
+    _, group, members = np.unique(norms, return_inverse=True, return_counts=True)
+    leader, seen = np.arange(len(centred)), dict[bytes, int]()
+    suspects = np.flatnonzero(members[group] > 1)
+    for i, digest in zip(suspects.tolist(), row_digests(centred, suspects), strict=True):
+        leader[i] = seen.setdefault(digest, i)
+    first = np.flatnonzero(leader == np.arange(len(centred)))
+    return np.searchsorted(first, leader), first
 
 
 def require_distinct(rows: Tensor, distinct: int) -> None:
@@ -135,11 +134,10 @@ def require_distinct(rows: Tensor, distinct: int) -> None:
         )
 
 
-def row_digests(matrix: Tensor) -> Iterator[bytes]:
-    """A 128-bit digest per row; equal rows have equal digests, −0 counting as 0."""
-    for lo, hi in blocks(matrix):
-        for row in np.ascontiguousarray(matrix[lo:hi].numpy() + 0.0):
-            yield hashlib.blake2b(row.tobytes(), digest_size=16).digest()
+def row_digests(matrix: Tensor, index: np.ndarray) -> Iterator[bytes]:
+    """A 128-bit digest of each of those rows; equal rows have equal digests, −0 counting as 0."""
+    for i in index:
+        yield hashlib.blake2b((matrix[i].numpy() + 0.0).tobytes(), digest_size=16).digest()
 
 
 def block_rows(dimension: int) -> int:
@@ -167,17 +165,27 @@ def add_weighted(mean: np.ndarray, matrix: Tensor, masses: np.ndarray) -> None:
 def row_norms(matrix: Tensor) -> np.ndarray:
     """‖y_i‖ in float64."""
     norms = np.empty(len(matrix))
-    for lo, hi in blocks(matrix):
-        rows = matrix[lo:hi].double().numpy()
-        norms[lo:hi] = np.sqrt(np.einsum("ij,ij->i", rows, rows))
+
+    def measure(block: tuple[int, int]) -> None:
+        rows = matrix[slice(*block)].numpy().astype(np.float64)
+        norms[slice(*block)] = np.sqrt(np.einsum("ij,ij->i", rows, rows))
+
+    threads.run(measure, blocks(matrix))
     return norms
 
 
 def subtract(matrix: Tensor, centre: np.ndarray) -> tuple[Tensor, np.ndarray]:
     """Centred targets rounded once to float32, and the norms of the rounded rows."""
     centred = torch.empty(matrix.shape, dtype=torch.float32)
-    for lo, hi in blocks(matrix):
-        centred[lo:hi] = torch.from_numpy(matrix[lo:hi].double().numpy() - centre)
+
+    def write(block: tuple[int, int]) -> None:
+        rows = matrix[slice(*block)]
+        exact = rows.double() if rows.dtype == torch.bfloat16 else rows
+        np.subtract(
+            exact.numpy(), centre, out=centred[slice(*block)].numpy(), dtype=np.float64, casting="same_kind"
+        )
+
+    threads.run(write, blocks(matrix))
     norms = row_norms(centred)
     checks.require_finite(centred, "targets after centring, in float32")
     return centred, norms

@@ -20,18 +20,20 @@ from brenier.data.noise import Stream, normal, unit_vectors
 from brenier.engine import PreparedTargets, prepare
 from brenier.engine.project import project
 from brenier.engine.ranks import Ranks
+from brenier.solve.control import length_variates
 from brenier.solve.directions import STRUCTURED_FROM, Dense, Directions, Structured
 from brenier.solve.principal import Principal
 from brenier.solve.shares import rows_of
 from brenier.solve.streamed import MOST_DENSE, StreamedTargets, Targets, fill, onto
 
 SUBSPACE_SIZES = (32, 64, 128, 256)
-SOFT = 2.5
+EXCESS, LOGS = 0.1, 0.84  # fits to benchmarks/subspace_variance.py
 OVERHEAD = 400_000  # multiply-adds that the lists and soft counts of one draw cost
+EPILOGUE = 14  # multiply-adds that the look at a score costs
 CIRCLE_GAIN = 3.5  # independent samples that a draw on a great circle is worth, for soft counts: 3.4 to 3.7
 STRUCTURED_SAVING = 128  # a pass costs about 60 multiply-adds a value and serves about 8,000 directions
 ALONE = Ranks()
-LEAST_SAVING = 2.0  # the model is good to a factor of about 1.5; below 2 the full dimension is kept
+LEAST_SAVING = 3.0  # the model is good to a factor of about 1.5; below 3 the full dimension is kept
 
 
 @dataclass(frozen=True)
@@ -62,15 +64,15 @@ def correlation(targets: int) -> float:
 
 
 def inflation(targets: int, subspace: int, batch: float, residual: float) -> float:
-    """How many samples of one subspace are worth one independent sample, for soft counts.
+    """How many samples of one subspace are worth one independent sample, for soft counts under control.
 
-        1 + SOFT · f^1.4 · c(n) · K / (n m)
+        1 + EXCESS · f · (s²)^1.8 · K/n,    s² = 2 (LOGS · f · ln n)²/m
 
-    The excess comes from the random lengths ‖A y_i‖. The power of f, the share of variance left to the
-    subspace, is a fit to twelve measurements (hard counts, three sets of 4,000 and 10,000 targets, 16 and 64
-    directions apart). Soft counts have less independent noise, so the excess weighs SOFT times as much.
+    s² is the variance of a target's log mass in a subspace: exp(a f (ℓ² − 1)) with a = LOGS · ln n, ℓ² = χ²_m/m; f is
+    the share of variance left to the subspace. The excess is what solve/control.py leaves of it.
     """
-    return 1 + SOFT * residual**1.4 * correlation(targets) * batch / (targets * subspace)
+    variance = 2 * (LOGS * residual * math.log(targets)) ** 2 / subspace
+    return 1 + EXCESS * residual * variance**1.8 * batch / targets
 
 
 def choose_sampling(
@@ -85,12 +87,12 @@ def choose_sampling(
         subspace    (m (d + r) / K + m + r + o) · inflation(n, m, γK, f)
 
     K draws are a batch, worth γK independent samples (CIRCLE_GAIN), m(d + r)/K is the projection that they share,
-    o = OVERHEAD/n the cost of a draw's lists.
+    o = EPILOGUE + OVERHEAD/n the cost of looking at a score and of a draw's lists.
     The subspace must win by LEAST_SAVING. Where ``widest`` is given (streamed targets) the full dimension is
     out of the question, m and r are at most that, and directions of large d are structured: one then costs
     d/STRUCTURED_SAVING, its share of a pass that serves thousands.
     """
-    overhead = OVERHEAD / targets
+    overhead = EPILOGUE + OVERHEAD / targets
     streamed = widest is not None
     structured = streamed and dimension >= STRUCTURED_FROM
     direction = dimension / STRUCTURED_SAVING if structured else dimension
@@ -132,6 +134,9 @@ class FullSampler:
         """Rows in pairs whose great circles are normal at every point: independent draws already are."""
         return self.draw(first, rows)
 
+    def variates(self, norms: np.ndarray) -> None:
+        """Independent draws have nothing in common that could be taken out."""
+
 
 @dataclass(frozen=True)
 class Streams:
@@ -167,10 +172,12 @@ class SubspaceSampler:
         self.mine = rows_of(targets, self.first, self.end)
         self.axes = None if principal is None or plan.principal == 0 else principal.axes[: plan.principal]
         self.apart: Tensor | None = None
+        self.inside = np.zeros(len(targets))  # ‖V y_i‖²
         if self.axes is not None:
             apart = torch.empty(len(targets), plan.principal)
             onto(self.mine, self.axes, apart[self.first : self.end])
             self.apart = ranks.joined(apart)
+            self.inside = squares(self.apart)
 
     def begin(self, step: int) -> None:
         """The targets' coordinates in the step's subspace, from a pass over them if it is not done yet."""
@@ -178,10 +185,15 @@ class SubspaceSampler:
         if self.shared is None or self.shared[0] != first:
             self.shared = None  # its memory goes before that of the next comes
             self.shared = first, self.coordinates(first * m, self.ahead * m)
-        coordinates = self.shared[1][:, (step - first) * m : (step - first + 1) * m]
+        coordinates = self.own = self.shared[1][:, (step - first) * m : (step - first + 1) * m]
         if self.apart is not None:
             coordinates = torch.cat([self.apart, coordinates], dim=1)
         self.prepared = prepare(coordinates, engine=self.engine)
+
+    def variates(self, norms: np.ndarray) -> np.ndarray:
+        """Control variates of the step begun, (ORDERS, n); norms : ‖y_i‖, (n,)."""
+        whole = np.square(norms)
+        return length_variates(squares(self.own), whole - self.inside, whole, self.plan.subspace)
 
     @property
     def widest(self) -> int:
@@ -211,8 +223,8 @@ class SubspaceSampler:
         other.plan = replace(self.plan, subspace=subspace, structured=False)
         other.streams = Streams(Stream.CHECK_DIRECTION, Stream.CHECK)
         other.directions = Dense(self.seed, self.targets.shape[1], Stream.CHECK_SUBSPACE)
-        if isinstance(self.targets, StreamedTargets):
-            other.ahead = max(1, min(self.targets.columns, MOST_DENSE) // subspace)
+        columns = self.targets.columns if isinstance(self.targets, StreamedTargets) else max(SUBSPACE_SIZES)
+        other.ahead = max(1, min(columns, MOST_DENSE) // subspace)
         other.shared = None
         return other
 
@@ -228,6 +240,11 @@ class SubspaceSampler:
         draw = self.draw(first, rows)
         draw.noise[:, -self.plan.subspace :] = orthogonal_pairs(draw.noise[:, -self.plan.subspace :])
         return draw
+
+
+def squares(rows: Tensor) -> np.ndarray:
+    """Squared lengths of rows, float64, (n,)."""
+    return np.einsum("ij,ij->i", rows.numpy(), rows.numpy(), dtype=np.float64)
 
 
 def orthogonal_pairs(directions: Tensor) -> Tensor:

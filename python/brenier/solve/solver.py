@@ -33,7 +33,7 @@ from brenier.solve.sampling import (
 from brenier.solve.spread import spread_step
 from brenier.solve.start import Start, choose_start, extreme_value_start, temperatures
 from brenier.solve.state import State
-from brenier.solve.streamed import StreamedTargets, resident
+from brenier.solve.streamed import StreamedTargets, Targets, resident
 from brenier.solve.subspace_check import subspace_check
 
 BATCH = 0.15  # draws per target and step
@@ -108,7 +108,7 @@ def warm_up(run: Run) -> None:
     if run.plan.full:
         run.sampler = FullSampler(resident(targets), seed, engine, run.ranks)
     else:
-        ahead = steps_ahead(targets, run.plan, settings.tol) if isinstance(targets, StreamedTargets) else 1
+        ahead = steps_ahead(targets, run.plan, settings.tol)
         run.sampler = SubspaceSampler(targets, run.plan, principal, seed, engine, ahead, run.ranks)
     if run.state.step == 0:
         run.start = choose_start(problem, settings.seed, settings.engine)
@@ -126,8 +126,10 @@ def warm_up_parts(run: Run, sampler: ConditionalSampler) -> None:
         run.next_check = math.ceil(conditional.FLOOR_REACHED * run.problem.size / (AIM * run.settings.tol))
 
 
-def steps_ahead(targets: StreamedTargets, plan: SamplingPlan, tol: float) -> int:
+def steps_ahead(targets: Targets, plan: SamplingPlan, tol: float) -> int:
     """Steps whose subspaces one pass serves: as many as fit, but no more than a fit can be thought to take."""
+    if not isinstance(targets, StreamedTargets):
+        return max(SUBSPACE_SIZES) // plan.subspace
     likely = LATEST * first_check(len(targets), plan, tol) / batch_size(len(targets))
     return max(1, min(targets.columns // plan.subspace, math.ceil(likely)))
 
@@ -267,11 +269,11 @@ def current_check(run: Run, bar: tqdm) -> Check:
 
 
 def fresh_check(run: Run, first: int) -> Check:
-    """A check from its sample number ``first`` on: full dimension, or subspaces where targets are streamed."""
+    """A check from its sample number ``first`` on: in subspaces of its own where the steps are in subspaces."""
     tol, masses, state = run.settings.tol, run.problem.masses, run.state
     if isinstance(run.sampler, ConditionalSampler):
         return conditional.check(run.problem, state, run.sampler, tol=tol, first=first)
-    if isinstance(run.problem.targets, StreamedTargets) and isinstance(run.sampler, SubspaceSampler):
+    if isinstance(run.sampler, SubspaceSampler):
         return subspace_check(
             run.sampler,
             state.average,

@@ -20,6 +20,7 @@ import torch
 from brenier.engine.circles import circle_counts, circle_points, circle_wins
 from brenier.engine.ranks import Ranks
 from brenier.solve.batch import GAP_CIRCLES, circle_chunks, mean_gap
+from brenier.solve.control import Regression
 from brenier.solve.crowded import CROWDED_STEPS
 from brenier.solve.fixed_order import dot
 from brenier.solve.problem import Problem
@@ -53,13 +54,26 @@ def spread_step(
     n, epsilon = problem.size, temperature(state.samples, problem.size, float(np.median(start.temperature)))
     found = collect(state, sampler, batch, epsilon, n)
     weight, sharp, square = (part / (FIXED_POINT_ONE * CIRCLE_POINTS * (batch // 2)) for part in found.sums)
-    measured = Measured(weight, sharp, square, problem.masses)
+    wanted, control = controlled(problem, state, sampler, 2 * sharp - weight)
+    measured = Measured(weight, sharp, square, wanted)
     after = descended(state, measured, problem.masses, start.temperature, epsilon, batch, CIRCLE_GAIN)
     return after.updated(
         monitor=state.monitor.add(found.tally, problem.masses, batch, after.samples),
         gap=found.gap,
         epsilon=epsilon,
+        control=control,
     )
+
+
+def controlled(
+    problem: Problem, state: State, sampler: FullSampler | SubspaceSampler, found: np.ndarray
+) -> tuple[np.ndarray, Regression]:
+    """The masses that this step's draws should show, and what they teach about the next ones'."""
+    variates = sampler.variates(problem.norms)
+    if variates is None:
+        return problem.masses, state.control
+    wanted = problem.masses * (1 + state.control.predicted(variates))
+    return wanted, state.control.learned(variates, problem.masses, found)
 
 
 @dataclass(frozen=True)

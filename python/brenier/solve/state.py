@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from torch import Tensor
 
 from brenier.solve.check import chi_square_stderr
+from brenier.solve.control import Regression
 
 YOUNG_SHARE = (
     0.25  # of all samples: when the young half of the monitor holds that many, it becomes the old half
@@ -81,6 +82,7 @@ class State:
     averaged: int = 0
     gap: float = np.nan  # running mean of best minus runner-up score
     epsilon: float = np.nan  # temperature of the last step, in units of the score
+    control: Regression = field(default_factory=Regression)
     crowded: bool = False
     level: int = 0  # crowded: steps at this temperature
     annealed: bool = False  # crowded: the temperature has reached the gap

@@ -107,6 +107,8 @@ class PooledCoupling(PairSource):
     def _draw(self, first: int) -> tuple[Tensor, Tensor]:
         found = self.pairs.rows(first, self.batch)
         self.seconds = self.pairs.seconds
+        if len(found.index) < self.batch:
+            raise InputError("coupling", expected="an endless pool, epochs=None", got="the end of its pairs")
         return found.noise.flatten(1), found.index
 
 

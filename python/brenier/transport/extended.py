@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Any
 from weakref import WeakKeyDictionary
 
 import numpy as np
@@ -71,6 +72,7 @@ class Extension:
 
     def blend(self, potential: Potential, x: Array) -> Blend:
         """The targets to mix for each noise (N, d). Raises InputError, as for a streamed potential."""
+        require_resident(potential)
         reach = self.width * temperature(potential)
         top = padded(within(potential, x, reach), self.neighbours, potential)
         kept = (top.indices >= 0) & (top.angles <= self.angle)
@@ -95,6 +97,7 @@ def top_targets(potential: Potential, x: Array, count: int) -> TopTargets:
     A diagnostic: gaps near 0 say that the winner could as well be another, angles near π/2 that the others look
     different. Raises InputError.
     """
+    require_resident(potential)
     n = len(potential.targets)
     if not (isinstance(count, int) and 1 <= count <= n):
         raise InputError("count", expected=f"an integer from 1 to {n}", got=repr(count))
@@ -104,6 +107,16 @@ def top_targets(potential: Potential, x: Array, count: int) -> TopTargets:
         reach *= 2
         found = within(potential, x, reach)
     return padded(found, count, potential)
+
+
+def require_resident(potential: Any) -> None:
+    """Raise InputError for what has no targets in memory to look at."""
+    if not isinstance(getattr(potential, "targets", None), Tensor):
+        raise InputError(
+            "potential",
+            expected="a brenier.Potential with its targets in memory, for mixtures and best targets",
+            got=type(potential).__name__,
+        )
 
 
 def within(potential: Potential, x: Array, reach: float) -> Candidates:

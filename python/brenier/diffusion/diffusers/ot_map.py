@@ -14,7 +14,7 @@ from torch import Tensor
 from brenier.data.latents import NoisedLatents
 from brenier.diffusion.starts import check_source, map_noise
 from brenier.errors import InputError
-from brenier.solve import Potential
+from brenier.solve import HierarchicalPotential, Potential
 from brenier.solve.labelled import LabelledPotential
 from brenier.types import Array
 
@@ -73,7 +73,18 @@ class OTMap(ModelMixin, ConfigMixin):
         num_inference_steps: int | None = None,
         last_steps: int | None = None,
     ) -> OTMap:
-        """The map of a potential fitted to `latents`; raises InputError where it was visibly fitted to others."""
+        """The map of a potential fitted to `latents`.
+
+        Raises InputError where it was visibly fitted to others, and for a HierarchicalPotential, whose two levels the
+        map does not hold.
+        """
+        if isinstance(potential, HierarchicalPotential):
+            raise InputError(
+                "potential",
+                expected="one level, from brenier.fit",
+                got=type(potential).__name__,
+                remedy="use sample_dpm_ot, which takes any potential",
+            )
         check_source(latents, potential)
         if math.prod(image_shape) != latents.shape[1]:
             raise InputError("image_shape", expected=f"{latents.shape[1]} numbers", got=str(image_shape))

@@ -103,9 +103,13 @@ class DPMOTPipeline(DiffusionPipeline):
             each=self._callback(callback_on_step_end),
             bar=self.progress_bar,
         )
-        condition = {"class_labels": class_labels, "encoder_hidden_states": prompt_embeds}
-        null = {"class_labels": null_class_labels, "encoder_hidden_states": negative_prompt_embeds}
         by_class = self.ot_map.config["classes"] is not None
+        check_count(batch_size, class_labels, prompt_embeds, generator)
+        condition, null = self._conditions(
+            {"class_labels": class_labels, "encoder_hidden_states": prompt_embeds},
+            {"class_labels": null_class_labels, "encoder_hidden_states": negative_prompt_embeds},
+            guidance_scale,
+        )
         drawn = sample_dpm_ot(
             self._model(condition, null, guidance_scale),
             self.ot_map.potential(),
@@ -129,24 +133,52 @@ class DPMOTPipeline(DiffusionPipeline):
             raise InputError(
                 name, expected="a number of steps", got="None, here and in the map", remedy=f"pass {name}="
             )
-        return int(value)
+        return value  # whoever takes it checks that it is whole
+
+    def _conditions(
+        self, given: dict[str, Tensor | None], null: dict[str, Tensor | None], guidance: float
+    ) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+        """What the U-Net is told, and what it is guided away from; raises InputError for too little or too much."""
+        told = {name: value for name, value in given.items() if value is not None}
+        away = {name: value for name, value in null.items() if value is not None}
+        unet = getattr(self.unet, "_orig_mod", self.unet)  # inside torch.compile's
+        wanted = {
+            "class_labels": getattr(unet, "class_embedding", None) is not None,
+            "encoder_hidden_states": isinstance(unet, UNet2DConditionModel),
+        }
+        if not wanted["class_labels"] and self.ot_map.config["classes"] is not None:
+            told.pop("class_labels", None)  # the map alone is told the class
+        known = isinstance(unet, UNet2DModel | UNet2DConditionModel)
+        if known and told.keys() != {name for name, needed in wanted.items() if needed}:
+            names = {"class_labels": "class_labels", "encoder_hidden_states": "prompt_embeds"}
+            needs = [names[name] for name, needed in wanted.items() if needed]
+            raise InputError(
+                "conditions",
+                expected=f"{' and '.join(needs) or 'none'}, as this {type(unet).__name__} takes",
+                got=" and ".join(names[name] for name in told) or "none",
+            )
+        if guidance != 1 and (not told or told.keys() != away.keys()):
+            raise InputError(
+                "guidance_scale",
+                expected="1, or null_class_labels or negative_prompt_embeds for each condition",
+                got=f"{guidance} with {len(told)} conditions and {len(away)} to guide away from",
+            )
+        return told, away
 
     def _noise(self, count: int, generator: Generators, noise: Tensor | None) -> Tensor:
         shape = (count, *self.ot_map.config["image_shape"])
         if noise is None:
-            if isinstance(generator, list) and len(generator) != count:
-                raise InputError("generator", expected=f"one per image, {count}", got=str(len(generator)))
             noise = randn_tensor(shape, generator=generator, device=self.ot_map.device, dtype=torch.float32)
         if tuple(noise.shape) != shape:
             raise InputError("noise", expected=str(shape), got=str(tuple(noise.shape)))
         return noise.to(self.ot_map.device, torch.float32)
 
-    def _model(self, condition: dict[str, Any], null: dict[str, Any], guidance: float) -> Model:
+    def _model(self, condition: dict[str, Tensor], null: dict[str, Tensor], guidance: float) -> Model:
         """The U-Net on the latents' own dtype and device, with its condition and guidance bound."""
         device = self._execution_device
 
-        def predict(x: Tensor, time: Any, told: dict[str, Any]) -> Tensor:
-            known = {name: value.to(device) for name, value in told.items() if value is not None}
+        def predict(x: Tensor, time: Any, told: dict[str, Tensor]) -> Tensor:
+            known = {name: value.to(device) for name, value in told.items()}
             found = self.unet(x.to(device, self.unet.dtype), time.to(device), **known).sample
             return found.to(x)
 
@@ -166,6 +198,18 @@ class DPMOTPipeline(DiffusionPipeline):
             return images
         arrays = images.cpu().permute(0, 2, 3, 1).numpy()
         return self.numpy_to_pil(arrays) if output_type == "pil" else arrays
+
+
+def check_count(count: int, labels: Tensor | None, embeddings: Tensor | None, generator: Generators) -> None:
+    """Raise InputError unless there is one of everything for each image."""
+    if not (isinstance(count, int) and count >= 1):
+        raise InputError("batch_size", expected="an integer ≥ 1", got=repr(count))
+    for what, given in (("class_labels", labels), ("prompt_embeds", embeddings)):
+        if given is not None and not (isinstance(given, Tensor) and given.ndim and len(given) == count):
+            got = str(tuple(given.shape)) if isinstance(given, Tensor) else type(given).__name__
+            raise InputError(what, expected=f"a tensor, one row per image, {count}", got=got)
+    if isinstance(generator, list) and len(generator) != count:
+        raise InputError("generator", expected=f"one per image, {count}", got=str(len(generator)))
 
 
 def draw_seeds(count: int, generator: Generators) -> list[int]:

@@ -31,7 +31,10 @@ class SchedulerProcess:
 
     The model is called as model(x, t) on inputs scaled as the scheduler scales them, and predicts what the scheduler is
     configured for. The start level is asked of the scheduler itself: it is linear, x = scale·y + sigma·ε, so
-    noising 1 by 0 and 0 by 1 gives both numbers, whatever its parametrisation. Raises InputError.
+    noising 1 by 0 and 0 by 1 gives both numbers, whatever its parametrisation.
+
+    Refused are schedulers of second order, and those that build on the slopes of steps before (LMS, PNDM): they have
+    none where the last M steps begin. Raises InputError.
     """
 
     scheduler: Any
@@ -44,17 +47,39 @@ class SchedulerProcess:
 
     def __post_init__(self) -> None:
         noising = hasattr(self.scheduler, "add_noise") or hasattr(self.scheduler, "scale_noise")
-        if getattr(self.scheduler, "order", 1) != 1 or not noising:
+        looks_back = any(hasattr(self.scheduler, slopes) for slopes in ("derivatives", "ets"))
+        if getattr(self.scheduler, "order", 1) != 1 or not noising or looks_back:
             raise InputError(
                 "scheduler",
-                expected="one step per timestep (order 1) and add_noise or scale_noise",
+                expected="one step per timestep (order 1) that can begin anywhere, and add_noise or scale_noise",
                 got=type(self.scheduler).__name__,
                 remedy="use DDIM, DPMSolverMultistep or Euler",
+            )
+        if getattr(self.scheduler.config, "use_dynamic_shifting", False):
+            raise InputError(
+                "scheduler",
+                expected="use_dynamic_shifting=False",
+                got="True",
+                remedy="for images of one size, from_config(config, use_dynamic_shifting=False, shift=exp(mu)) has "
+                "nearly its levels",
+            )
+        whole = isinstance(self.num_inference_steps, int) and self.num_inference_steps >= 1
+        if not whole or not 0 <= self.eta <= 1:
+            raise InputError(
+                "num_inference_steps and eta",
+                expected="an integer ≥ 1 and a number from 0 to 1",
+                got=f"{self.num_inference_steps!r} and {self.eta!r}",
             )
 
     @property
     def steps(self) -> int:
-        self.scheduler.set_timesteps(self.num_inference_steps)
+        try:
+            self.scheduler.set_timesteps(self.num_inference_steps)
+        except (ValueError, ZeroDivisionError) as error:
+            got = f"{self.num_inference_steps}: {error}"
+            raise InputError(
+                "num_inference_steps", expected="what the scheduler can make", got=got
+            ) from error
         return len(self.scheduler.timesteps)
 
     def start(self, last_steps: int) -> Level:
