@@ -49,7 +49,8 @@ def product_configuration(size: int, capability: tuple[int, int]) -> ProductConf
         return ProductConfig(64, 64, 64, 4, 1)
     if size <= 512:  # batches of classes: many small problems fill the GPU
         return ProductConfig(64, 64, 64, 4, 3)
-    return ProductConfig(128, 128, 32, 8, 4)  # with steps of 64 the addresses of a tile's costs would spill
+    depth, stages = (64, 3) if capability >= (10, 0) else (32, 4)  # each spills where the other does not
+    return ProductConfig(128, 128, depth, 8, stages)
 
 
 @triton.jit
