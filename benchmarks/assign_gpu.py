@@ -1,15 +1,16 @@
 """The goals of the GPU engines on one GPU: brenier bench's table, and where the time of a call goes.
 
-    python benchmarks/assign_gpu.py [results.json]
+    python benchmarks/assign_gpu.py [cuda] [triton] [results.json]
 
 CUDA events, random data, medians after a warm-up; mismatches are winners that differ from the float64 winner
-(lowest index) on a sample of rows. Writes after every shape. Exits with 2 where there is no CUDA device, 1 where an
-engine failed or a winner was wrong.
+(lowest index) on a sample of rows. Writes after every shape, and prints the table so far where it is stopped. Exits
+with 2 where there is no CUDA device, 1 where an engine failed or a winner was wrong.
 """
 
 from __future__ import annotations
 
 import json
+import signal
 import sys
 from pathlib import Path
 from typing import Any
@@ -50,14 +51,14 @@ def stages(engine: str, case: Any, clock: Any) -> dict[str, Any]:
     }
 
 
-def stage_rows(device: str = "cuda") -> list[dict[str, Any]]:
+def stage_rows(engines: tuple[str, ...], device: str = "cuda") -> list[dict[str, Any]]:
     from brenier.engine.registry import why_unavailable
     from brenier.report.clock import Clock
-    from brenier.report.gpu_table import CASES, ENGINES
+    from brenier.report.gpu_table import CASES
 
     rows = []
     for case in CASES[1:4]:
-        for engine in ENGINES:
+        for engine in engines:
             if why_unavailable(engine) is None:
                 try:
                     rows.append(stages(engine, case, Clock(device, repeats=7, seconds=1.5)))
@@ -66,28 +67,45 @@ def stage_rows(device: str = "cuda") -> list[dict[str, Any]]:
     return rows
 
 
+def results_path(engines: tuple[str, ...], arguments: list[str]) -> Path:
+    """As asked, else by the GPU's name, and by the engines where they are not all."""
+    given = [word for word in arguments if word.endswith(".json")]
+    name = torch.cuda.get_device_name().lower().replace(" ", "-")
+    some = "" if len(engines) > 1 else f"-{engines[0]}"
+    return Path(given[0]) if given else Path(__file__).parent / "results" / f"{name}{some}.json"
+
+
+def stopped(*_signal: Any) -> None:
+    raise SystemExit(124)
+
+
 def main(arguments: list[str]) -> int:
     if not torch.cuda.is_available():
         print("no CUDA device: torch.cuda.is_available() is False; nothing was measured", file=sys.stderr)
         return 2
+    signal.signal(signal.SIGTERM, stopped)
     torch.backends.cuda.matmul.allow_tf32 = False
     from brenier.report import gpu_table
     from brenier.report.bench import as_text, measure_gpu
 
-    name = torch.cuda.get_device_name().lower().replace(" ", "-") + ".json"
-    path = Path(arguments[0]) if arguments else Path(__file__).parent / "results" / name
+    engines = tuple(name for name in gpu_table.ENGINES if name in arguments) or gpu_table.ENGINES
+    path = results_path(engines, arguments)
     path.parent.mkdir(parents=True, exist_ok=True)
+    latest: dict[str, Any] = {}
 
     def save(record: dict[str, Any]) -> None:
+        latest.update(record)
         path.write_text(json.dumps(record, indent=1, default=str) + "\n")
 
-    record = measure_gpu(gpu_table.ENGINES, save=save, progress=False)
-    record["stages"] = stage_rows()
-    save(record)
-    for row in record["stages"]:
-        print(row)
-    print(f"written to {path}")
-    print(as_text(record))
+    try:
+        record = measure_gpu(engines, save=save, progress=False)
+        record["stages"] = stage_rows(engines)
+        save(record)
+    finally:
+        for row in latest.get("stages", []):
+            print(row)
+        print(f"written to {path}")
+        print(as_text(latest) if latest else "nothing was measured")
     return 0 if gpu_table.exact(record["rows"]) else 1
 
 

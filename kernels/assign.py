@@ -52,15 +52,19 @@ class AssignConfig:
     stages: int
 
 
-def configuration(rows: int, targets: int, depth: int, capability: tuple[int, int]) -> AssignConfig:
+def configuration(
+    rows: int,
+    targets: int,
+    depth: int,  # noqa: ARG001 - so far the tiles are the same for all
+    capability: tuple[int, int],
+) -> AssignConfig:
     """Tiles for rows × targets × depth on a GPU of that compute capability; (0, 0) is the interpreter."""
     if capability == (0, 0):  # an operation on a tile costs the same whatever its size: few, large tiles
         return AssignConfig(64, 128, 64, 512, min(2, cdiv(targets, 128)), 1024, warps=4, stages=1)
-    block_rows, block_targets = (32 if rows <= 32 else 64), 64  # wider tiles spill on sm_80 and sm_90
-    block_depth = 16 if depth <= 16 else 32
+    block_rows, block_targets, block_depth = 64, 64, 16  # others spill, narrower ones and more stages too
     wanted = cdiv(2 * PROCESSORS.get(capability, 80), cdiv(rows, block_rows))
     splits = max(1, min(wanted, cdiv(targets, block_targets), MOST_SPLITS))
-    return AssignConfig(block_rows, block_targets, block_depth, 512, splits, 16, warps=8, stages=2)
+    return AssignConfig(block_rows, block_targets, block_depth, 512, splits, 16, warps=8, stages=1)
 
 
 def cdiv(total: int, size: int) -> int:

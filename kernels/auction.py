@@ -49,7 +49,8 @@ def product_configuration(size: int, capability: tuple[int, int]) -> ProductConf
         return ProductConfig(64, 64, 64, 4, 1)
     if size <= 512:  # batches of classes: many small problems fill the GPU
         return ProductConfig(64, 64, 64, 4, 3)
-    return ProductConfig(128, 128, 32, 8, 4)  # with steps of 64 the addresses of a tile's costs would spill
+    depth, stages = (64, 3) if capability >= (10, 0) else (32, 4)  # each spills where the other does not
+    return ProductConfig(128, 128, depth, 8, stages)
 
 
 @triton.jit
@@ -121,7 +122,7 @@ def product_costs(
     tile = cost + (k * n + row) * cost_stride + column
     tl.store(tile + i[:, None] * cost_stride + j[None, :], whole, mask=inside)
     tl.atomic_add(column_sum + k * n + column + j, sums_by_column(whole), mask=j < n - column)
-    if tl.max(tl.max((whole >> COST_BITS != 0).to(tl.int32), axis=1), axis=0) > 0:  # negative ones too
+    if tl.max((whole >> COST_BITS != 0).to(tl.int32), axis=None) > 0:  # negative ones too
         tl.atomic_max(flags + k * flags_stride, 1)
 
 
@@ -172,7 +173,7 @@ def cheapest_by_slot(cost, price, row, stale, n, start, LISTED: tl.constexpr, RO
     return least, where, tl.min(rest, axis=1)
 
 
-@triton.jit
+@triton.jit(do_not_specialize=["epsilon", "left"])  # others are no reason to compile again
 def look(
     cost, price, bid, owner, column, list_column, list_cost, bound, control, least_out, n, epsilon, left,
     MODE: tl.constexpr, ROWS: tl.constexpr, LISTED: tl.constexpr,

@@ -82,10 +82,11 @@ def section_of(width: int) -> int:
 def tile(narrow: bool, width: int, capability: tuple[int, int]) -> tuple[int, int, int, int]:
     """Rows, targets and depth of a tile, and stages of the pipeline that fit in shared memory."""
     small = capability in LITTLE_SHARED
+    few = capability >= (10, 0)  # more targets spill
     if narrow:
         stages = 2 if width == 256 or small else 3
-        return (64 if small and width == 256 else 128), (64 if small else 128), width, stages
-    block_targets = 128 if section_of(width) == 0 else 64  # sections need a second accumulator
+        return (64 if small and width == 256 else 128), (64 if small or few else 128), width, stages
+    block_targets = 64 if few or section_of(width) > 0 else 128  # sections need a second accumulator
     if capability >= (9, 0) and not small:
         return 128, block_targets, 64, 4
     return 128, block_targets, 32, 2 if small else 4
@@ -164,8 +165,11 @@ def open_rows(row, rows, scale, slack, best, count, room):
 
 @triton.jit
 def any_hit(score):
-    """Whether a score of the tile is not negative: the largest of the float32 read as integers tells."""
-    return tl.max(tl.max(score.to(tl.int32, bitcast=True), axis=1), axis=0) >= 0
+    """Whether a score of the tile is not negative: the largest of the float32 read as integers tells.
+
+    One reduction over both axes: Triton 3.6 does not compile one after the other for sm_100.
+    """
+    return tl.max(score.to(tl.int32, bitcast=True), axis=None) >= 0
 
 
 @triton.jit

@@ -4,7 +4,7 @@
     decide        winner_j = the lowest listed i with the largest float64 ⟨x_j, y_i⟩ + h_i
 
 pack_rows reads each row three times (the largest magnitude; the norms; the values), the later times from a cache.
-decide walks 16 lists side by side, each ascending by index, so that a later target must be strictly better. The
+decide walks four lists side by side, each ascending by index, so that a later target must be strictly better. The
 float64 score is summed in the fixed order of kernels/assign.py: 32 lanes, then folded.
 
 Not run on hardware: checked in Triton's interpreter and compiled for sm_80, sm_90 and sm_100.
@@ -18,7 +18,7 @@ from brenier.kernels.assign import exact_scores
 from brenier.kernels.filter import estimate_of, ordered
 
 PACKED = (4, 256)  # rows of a program, and depths of a step
-DECIDED_TOGETHER = 16
+DECIDED_TOGETHER = 4  # a warp for each: with more, some compiler spills for some GPU
 INTERPRETED = (256, 256)  # rows packed, rows decided: an operation costs the same whatever its size
 
 

@@ -2,7 +2,6 @@
 #pragma once
 
 #include <cmath>
-#include <cstring>
 
 #include "cuda/auction_rounds.cuh"
 
@@ -73,31 +72,11 @@ BRENIER_BOTH void run_auction(Team& team, const AuctionProblem& p, const Auction
 
 // ---- scores to costs
 
-BRENIER_BOTH std::int64_t bits_of_double(double value) {
-#ifdef __CUDA_ARCH__
-    return __double_as_longlong(value);
-#else
-    std::int64_t bits;
-    std::memcpy(&bits, &value, sizeof bits);
-    return bits;
-#endif
-}
-
-BRENIER_BOTH double double_of(std::int64_t bits) {
-#ifdef __CUDA_ARCH__
-    return __longlong_as_double(bits);
-#else
-    double value;
-    std::memcpy(&value, &bits, sizeof value);
-    return value;
-#endif
-}
-
 // 1 / unit: the largest cost takes 26 bits; 1 where all scores of a row are equal.
 BRENIER_BOTH double units_in_one(std::int64_t range_bits) {
     if (range_bits == 0) return 1;
     const std::int64_t exponent = (range_bits >> 52) - 1023 - (kCostBits - 1);
-    return double_of((1023 - (exponent > -1000 ? exponent : -1000)) << 52);
+    return same_bits<double>((1023 - (exponent > -1000 ? exponent : -1000)) << 52);
 }
 
 BRENIER_BOTH std::int32_t quantised(double top, double score, double units) {
@@ -129,7 +108,7 @@ BRENIER_BOTH void note_range(std::int64_t* facts, double* top, const RowRange& r
     if (!range.finite || !(width <= 1.7976931348623157e308)) {
         facts[kFlags] = kNotFinite;
     } else {
-        raise_to(reinterpret_cast<unsigned long long*>(facts + kRange), static_cast<unsigned long long>(bits_of_double(width)));
+        raise_to(reinterpret_cast<unsigned long long*>(facts + kRange), same_bits<unsigned long long>(width));
     }
 }
 

@@ -5,7 +5,6 @@
 
 #include <cmath>
 #include <cstdint>
-#include <cstring>
 
 #include "cuda/filter.hpp"
 #include "cuda/order.cuh"
@@ -17,37 +16,17 @@ constexpr int kOneChain = 4096;   // up to this depth sums need no sections
 constexpr int kSection = 512;
 constexpr float kClosed = INFINITY;  // the bar of a row that lists nothing more
 
-BRENIER_BOTH std::int32_t bits_of(float value) {
-#ifdef __CUDA_ARCH__
-    return __float_as_int(value);
-#else
-    std::int32_t bits;
-    std::memcpy(&bits, &value, sizeof bits);
-    return bits;
-#endif
-}
-
-BRENIER_BOTH float float_of(std::int32_t bits) {
-#ifdef __CUDA_ARCH__
-    return __int_as_float(bits);
-#else
-    float value;
-    std::memcpy(&value, &bits, sizeof value);
-    return value;
-#endif
-}
-
 // Integers in the order of the floats; its own inverse.
 BRENIER_BOTH std::int32_t ordered(std::int32_t bits) { return bits ^ ((bits >> 31) & 0x7fffffff); }
 
 // Larger for a larger estimate, then for a lower index.
 BRENIER_BOTH std::int64_t packed_best(float estimate, std::int64_t target) {
-    const auto high = static_cast<std::uint64_t>(static_cast<std::uint32_t>(ordered(bits_of(estimate))));
+    const auto high = static_cast<std::uint64_t>(static_cast<std::uint32_t>(ordered(same_bits<std::int32_t>(estimate))));
     return static_cast<std::int64_t>(high << 32 | (0xffffffffull - static_cast<std::uint64_t>(target)));
 }
 
 BRENIER_BOTH float estimate_of(std::int64_t packed) {
-    return float_of(ordered(static_cast<std::int32_t>(packed >> 32)));
+    return same_bits<float>(ordered(static_cast<std::int32_t>(packed >> 32)));
 }
 
 // Units: group by group of row blocks, in each group part by part, so that what runs together shares tiles.

@@ -51,8 +51,8 @@ BRENIER_BOTH float then(float a, float z, float b) { return plus(times(a, z), b)
 
 // ln u for u in (0, 1]; rest = 1 - u, given exactly, replaces the difference near 1.
 BRENIER_BOTH float natural_log(float u, float rest) {
-    const std::int32_t e = (bits_of(u) - 0x3f3504f3) >> 23;
-    const float m = float_of(static_cast<std::int32_t>(static_cast<std::uint32_t>(bits_of(u)) - (static_cast<std::uint32_t>(e) << 23)));
+    const std::int32_t e = (same_bits<std::int32_t>(u) - 0x3f3504f3) >> 23;
+    const float m = same_bits<float>(same_bits<std::uint32_t>(u) - (static_cast<std::uint32_t>(e) << 23));
     const float f = e == 0 ? -rest : plus(m, -1.0f);
     float p = then(6.971611471e-02f, f, -1.147973385e-01f);
     p = then(p, f, 1.168541992e-01f);

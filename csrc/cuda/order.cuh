@@ -7,6 +7,7 @@
 
 #include <cmath>
 #include <cstdint>
+#include <cstring>
 
 #include "cuda/scan.hpp"
 
@@ -16,6 +17,15 @@ namespace brenier::cuda {
 
 constexpr int kLanes = 32;
 constexpr double kNever = -INFINITY;  // the score of a target that cannot win
+
+// The same bits read as another type of the same size.
+template <class To, class From>
+BRENIER_BOTH To same_bits(From value) {
+    static_assert(sizeof(To) == sizeof(From), "as many bits");
+    To result;
+    std::memcpy(&result, &value, sizeof result);
+    return result;
+}
 
 struct Range {
     std::int64_t first;

@@ -6,13 +6,13 @@
 namespace brenier::cuda {
 
 // 2^exponent for exponents in [-126, 127].
-BRENIER_BOTH float power_of_two(int exponent) { return float_of((exponent + 127) << 23); }
+BRENIER_BOTH float power_of_two(int exponent) { return same_bits<float>((exponent + 127) << 23); }
 
 // The power of two that brings this magnitude into [2^7, 2^8), within [-126, 126]; 0 for zero.
 BRENIER_BOTH int exponent_for(float largest) {
     if (largest == 0) return 0;
     const bool subnormal = largest < 1.17549435e-38f;
-    const int biased = bits_of(subnormal ? largest * 16777216.0f : largest) >> 23;
+    const int biased = same_bits<std::int32_t>(subnormal ? largest * 16777216.0f : largest) >> 23;
     const int wanted = 8 - (biased - 126 - (subnormal ? 24 : 0));
     return wanted < -126 ? -126 : wanted > 126 ? 126 : wanted;
 }

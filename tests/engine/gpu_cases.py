@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+import pytest
 import torch
 from torch import Tensor
 
@@ -122,3 +125,18 @@ def assert_same_answer(engine, reference, problem: Problem, margin: float | None
     for mine, theirs in zip(got, expected, strict=True):
         assert mine.dtype == theirs.dtype
         assert torch.equal(mine, theirs), f"{mine} is not {theirs}"
+
+
+def scarce(monkeypatch: pytest.MonkeyPatch, owner: type, most: int) -> list[int]:
+    """Makes owner(x, ...) run out of memory for more rows than that; returns how many rows were tried."""
+    tried: list[int] = []
+    made = owner.__init__
+
+    def limited(self: Any, x: Tensor, *rest: Any) -> None:
+        tried.append(len(x))
+        if len(x) > most:
+            raise torch.cuda.OutOfMemoryError("out of memory")
+        made(self, x, *rest)
+
+    monkeypatch.setattr(owner, "__init__", limited)
+    return tried

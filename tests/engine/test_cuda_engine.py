@@ -1,8 +1,10 @@
 """What can be known of the CUDA engine without a GPU: order, tie rule, parts and lists, run on the host."""
 
+import contextlib
 import importlib.util
 import subprocess
 import sys
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -12,7 +14,7 @@ from brenier.engine.cuda import CudaEngine, check, why_module_missing
 from brenier.engine.cuda_filter import matrix, module
 from brenier.engine.reference import ReferenceEngine
 from brenier.errors import EngineError
-from gpu_cases import CASES, assert_same_answer, normal
+from gpu_cases import CASES, assert_same_answer, normal, scarce
 
 needs_module = pytest.mark.skipif(why_module_missing() is not None, reason=str(why_module_missing()))
 no_device = pytest.mark.skipif(torch.cuda.is_available(), reason="a GPU is here: see test_gpu_engines.py")
@@ -63,6 +65,34 @@ def test_candidates_are_those_of_the_reference(name: str, margin: float) -> None
 @pytest.mark.parametrize(("rows", "targets", "depth"), [(0, 3, 4), (3, 0, 4), (3, 4, 0), (0, 0, 0)])
 def test_trivial_problems_leave_early(rows: int, targets: int, depth: int) -> None:
     assert_same_answer(HostEngine(), ReferenceEngine(), normal(rows, targets, depth))
+
+
+@needs_module
+@pytest.mark.parametrize("margin", [None, 0.5])
+def test_without_a_filter_too_out_of_memory_halves_the_block(
+    margin: float | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("BRENIER_GPU_FILTER", "plain")
+    tried = scarce(monkeypatch, engine_module.Scan, 256)
+    assert_same_answer(HostEngine(), ReferenceEngine(), normal(600, 20, 8), margin)
+    assert tried == [600, 512, 256, 256, 88]
+
+
+@needs_module
+def test_a_launch_goes_to_the_current_stream_of_the_tensors_device(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Device.run with a module and a torch.cuda that write down what they are asked for."""
+    device, entered, launched = torch.device("cuda", 3), [], []
+    stream = SimpleNamespace(cuda_stream=77)
+    monkeypatch.setattr(torch.cuda, "current_stream", lambda on: stream if on == device else None)
+    monkeypatch.setattr(torch.cuda, "device", lambda on: entered.append(on) or contextlib.nullcontext())
+    monkeypatch.setattr(torch.cuda, "current_device", lambda: entered[-1].index)
+    module_of = SimpleNamespace(
+        Launch=lambda **facts: facts, decide=lambda *asked: launched.append(asked) or (0, "", "")
+    )
+    monkeypatch.setattr(engine_module, "module", lambda: module_of)
+    engine_module.Device(device).run("decide", "problem")
+    assert entered == [device]
+    assert launched == [("problem", {"device": 3, "stream": 77})]
 
 
 @needs_module

@@ -90,6 +90,21 @@ def test_memory_is_bounded_by_rows_and_targets(engine: str) -> None:
     assert torch.cuda.max_memory_allocated() - before < 200 << 20  # scores alone would be 2 GiB in float32
 
 
+def test_little_memory_makes_the_blocks_smaller_and_not_the_answer_another(engine: str) -> None:
+    x, y, h = (t.cuda() for t in normal(1 << 20, 700, 64))
+    prepared = brenier.prepare(y, engine=engine)
+    expected = brenier.assign(x, prepared, h, return_scores=True)
+    torch.cuda.synchronize()
+    torch.cuda.empty_cache()
+    total = torch.cuda.get_device_properties(0).total_memory
+    torch.cuda.set_per_process_memory_fraction((torch.cuda.memory_reserved() + (400 << 20)) / total)
+    try:  # one block of all rows would take 660 MB
+        got = brenier.assign(x, prepared, h, return_scores=True)
+    finally:
+        torch.cuda.set_per_process_memory_fraction(1.0)
+    assert all(torch.equal(a, b) for a, b in zip(got, expected, strict=True))
+
+
 def test_offsets_past_two_to_the_31_are_right(engine: str) -> None:
     """Rows of a strided view lie up to 2^31 elements apart and beyond."""
     base = torch.zeros((1 << 31) + 4096, dtype=torch.float16, device="cuda")

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 from brenier.engine import filtered, halves
-from brenier.engine.cuda import CudaEngine, why_module_missing
+from brenier.engine.cuda import CudaEngine, Device, why_module_missing
 from brenier.engine.gpu_filter import gpu_filter
 from brenier.engine.reference import ReferenceEngine, scores
 from brenier.errors import EngineError, InputError
@@ -207,6 +207,23 @@ def test_lists_of_overflowed_rows_take_their_places() -> None:
     assert all(
         torch.equal(getattr(got, name), getattr(whole, name)) for name in ("offsets", "indices", "scores")
     )
+
+
+@pytest.mark.gpu
+@needs_module
+@pytest.mark.parametrize("name", CASES)
+def test_kernels_for_sm_80_have_the_answers_of_the_reference_on_newer_gpus(name: str) -> None:
+    class Older(Device):
+        major = 8
+
+    engine, reference = CudaEngine(), ReferenceEngine()
+    engine.runner = Older
+    x, y, h = CASES[name]
+    packed = engine.prepare(y.cuda())
+    for mine, theirs in zip(
+        engine.assign(x.cuda(), packed, h.cuda()), reference.assign(x, y, h), strict=True
+    ):
+        assert torch.equal(mine.cpu(), theirs)
 
 
 @pytest.mark.gpu

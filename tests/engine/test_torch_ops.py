@@ -28,6 +28,7 @@ def test_operators_pass_torchs_own_checks(device: str, with_heights: bool) -> No
     torch.library.opcheck(torch.ops.brenier.assign, (x, y, h if with_heights else None, "certified", ""))
     counts = torch.zeros(50, dtype=torch.int64, device=device)
     torch.library.opcheck(torch.ops.brenier.add_wins, (counts, torch.tensor([3, -1, 3], device=device)))
+    torch.library.opcheck(torch.ops.brenier.candidates, (x, y, h if with_heights else None, 0.5, ""))
 
 
 @pytest.mark.parametrize("device", DEVICES)
@@ -47,6 +48,25 @@ def test_a_compiled_function_gives_the_same_bits_for_any_number_of_rows(device: 
         assert torch.equal(winners.cpu(), expected)
         assert torch.equal(scores.cpu(), values)
         assert torch.equal(counts.cpu(), torch.bincount(expected, minlength=50))
+    assert compiler.frame_count == 1
+
+
+@pytest.mark.parametrize("device", DEVICES)
+@torch._dynamo.config.patch(capture_dynamic_output_shape_ops=True)  # fullgraph says so by itself, lately
+def test_compiled_candidates_are_as_many_as_they_are(device: str) -> None:
+    compiler = CompileCounterWithBackend("aot_eager")
+
+    @torch.compile(fullgraph=True, dynamic=True, backend=compiler)
+    def near(x, y, h):
+        found = brenier.candidates(x * 2, y, h, margin=0.7)
+        return found.offsets + 0, found.indices * 1, found.scores * 1
+
+    for rows in (33, 40, 7):
+        x, y, h = problem(device, rows)
+        expected = ReferenceEngine().candidates((x * 2).cpu(), y.cpu(), h.cpu(), 0.7)
+        wanted = (expected.offsets, expected.indices, expected.scores)
+        for mine, theirs in zip(near(x, y, h), wanted, strict=True):
+            assert torch.equal(mine.cpu(), theirs)
     assert compiler.frame_count == 1
 
 

@@ -1,6 +1,8 @@
 """The Triton kernels in the interpreter (TRITON_INTERPRET=1, tests/conftest.py) against the reference."""
 
+import contextlib
 import importlib.util
+from types import SimpleNamespace
 from typing import Any
 
 import brenier
@@ -11,7 +13,8 @@ from brenier.engine import triton_filter
 from brenier.engine.reference import ReferenceEngine
 from brenier.engine.triton import TritonEngine
 from brenier.engine.triton_filter import interpreted, kernels
-from gpu_cases import CASES, assert_same_answer, normal
+from brenier.errors import EngineError
+from gpu_cases import CASES, assert_same_answer, normal, scarce
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -113,6 +116,54 @@ def test_users_memory_is_unchanged() -> None:
     x, y, h = problem
     TritonEngine().assign(x, TritonEngine().prepare(y), h)
     assert all(torch.equal(a, b) for a, b in zip(problem, before, strict=True))
+
+
+@needs_interpreter
+@pytest.mark.parametrize("margin", [None, 0.5])
+def test_without_a_filter_too_out_of_memory_halves_the_block(
+    margin: float | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("BRENIER_GPU_FILTER", "plain")
+    tried = scarce(monkeypatch, engine_module.Filter, 256)
+    assert_same_answer(TritonEngine(), ReferenceEngine(), normal(300, 20, 8), margin)
+    assert tried == [300, 256, 44]
+
+
+class Kernel:
+    """In place of one of Triton's: writes down how it is launched, and fails if asked to."""
+
+    fn = staticmethod(normal)
+
+    def __init__(self, error: Exception | None = None) -> None:
+        self.error, self.launched = error, []
+
+    def __getitem__(self, grid: tuple[int, ...]) -> Any:
+        return lambda *arguments: self.launch(grid, *arguments)
+
+    def launch(self, *asked: Any) -> None:
+        self.launched.append(asked)
+        if self.error is not None:
+            raise self.error
+
+
+def test_an_error_of_a_launch_has_the_name_of_the_kernel_and_is_not_retried() -> None:
+    kernel = Kernel(RuntimeError("Triton Error [CUDA]: an illegal memory access was encountered\nmore"))
+    wanted = r"engine 'triton', normal: expected success, got RuntimeError: Triton Error .* encountered$"
+    with pytest.raises(EngineError, match=wanted):
+        triton_filter.launch(kernel, (3,), torch.zeros(1))
+    assert len(kernel.launched) == 1
+    short = torch.cuda.OutOfMemoryError("out of memory")
+    with pytest.raises(torch.cuda.OutOfMemoryError):  # the blocks of rows are made smaller
+        triton_filter.launch(Kernel(short), (3,), torch.zeros(1))
+
+
+def test_launches_are_guarded_by_the_device_of_their_tensors(monkeypatch: pytest.MonkeyPatch) -> None:
+    entered: list[torch.device] = []
+    monkeypatch.setattr(torch.cuda, "device", lambda on: entered.append(on) or contextlib.nullcontext())
+    tensor, kernel = SimpleNamespace(is_cuda=True, device=torch.device("cuda", 3)), Kernel()
+    triton_filter.launch(kernel, (2, 1), tensor, 5)
+    assert entered == [tensor.device]
+    assert kernel.launched == [((2, 1), tensor, 5)]
 
 
 def test_a_missing_package_is_named(monkeypatch: pytest.MonkeyPatch) -> None:

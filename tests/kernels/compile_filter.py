@@ -1,16 +1,20 @@
-"""compile_filter.py 80|90|100: compile the half-precision kernels for that GPU without one; a line for each.
+"""compile_filter.py 80|90|100 narrow|wide|bytes|rows: compile a part of the filters for a GPU that is not here.
 
-Words after the kernel's name: mma or wgmma (matrix units, fp16), shared (bytes asked for), registers, and what the
-compiler spilled (bytes of local memory).
+A line for each kernel. Words after its name: mma, wgmma or tcgen05 (matrix units), shared (bytes asked for), registers,
+and what the compiler spilled (bytes of local memory).
 """
 
 import re
 import subprocess
 import sys
 import tempfile
+from itertools import product
 from pathlib import Path
 
 import triton
+from brenier.engine.filtered import ROOM
+from brenier.engine.triton_filter import MORE_ROUNDS, ROUNDS
+from brenier.engine.triton_int8 import ROOM as ROOM_OF_BYTES
 from brenier.kernels import filter as filters
 from brenier.kernels import filter8, noise, rescore
 from triton.backends.compiler import GPUTarget
@@ -45,53 +49,73 @@ def compiled(
     return triton.compile(source, target=GPUTarget("cuda", capability, 32), options=options)
 
 
-def report(name: str, made: object) -> None:
-    ptx = made.asm["ptx"]
+def resources(made: object) -> list[str]:
+    """The compiler's report: registers, and what it spilled."""
     with tempfile.NamedTemporaryFile(suffix=".cubin") as file:
         file.write(made.asm["cubin"])
         file.flush()
         command = [str(CUOBJDUMP), "--dump-resource-usage", file.name]
         usage = subprocess.run(command, capture_output=True, text=True, check=True).stdout
-    facts = dict(re.findall(r"(REG|STACK|LOCAL):(\d+)", usage))
+    return [f"{name}={value}" for name, value in re.findall(r"(REG|STACK|LOCAL):(\d+)", usage)]
+
+
+def report(name: str, made: object) -> None:
+    ptx = made.asm["ptx"]
     unit = "wgmma" if "wgmma.mma" in ptx else "tcgen05" if "tcgen05.mma" in ptx else "mma"
     matrix = unit if unit in ptx else "none"
-    print(name, matrix, f"shared={made.metadata.shared}", *(f"{k}={v}" for k, v in facts.items()))
+    print(name, matrix, f"shared={made.metadata.shared}", *resources(made))
+
+
+def tiles_of(config: filters.FilterConfig, rounds: int) -> dict[str, int]:
+    return {
+        "BLOCK_ROWS": config.block_rows, "BLOCK_TARGETS": config.block_targets,
+        "BLOCK_DEPTH": config.block_depth, "GROUP": config.group, "ROUNDS": rounds,
+    }  # fmt: skip
+
+
+def halves(capability: int, widths: tuple[int, ...]) -> None:
+    """The filter for winners and for candidates, as triton_filter.py launches them."""
+    for width in widths:
+        config = filters.filter_configuration(65536, 65536, width, divmod(capability, 10))
+        kernel = filters.narrow_filter if config.narrow else filters.wide_filter
+        section = {} if config.narrow else {"SECTION": config.section}
+        for rounds in (ROUNDS, MORE_ROUNDS):
+            tiles = tiles_of(config, rounds) | section
+            made = compiled(kernel, tiles, config.warps, config.stages, capability, "fp16")
+            report(f"{kernel.fn.__name__}_{width}_{rounds}", made)
 
 
 def int8(capability: int) -> None:
-    config = filter8.filter8_configuration(65536, 65536, 3072, divmod(capability, 10))
-    constants = {
-        "BLOCK_ROWS": config.block_rows, "BLOCK_TARGETS": config.block_targets,
-        "BLOCK_DEPTH": config.block_depth, "GROUP": config.group, "ROUNDS": 16,
-    }  # fmt: skip
-    warps, stages = config.warps, config.stages
-    made = compiled(filter8.byte_filter, constants, warps, stages, capability, "i8", types=BYTES)
-    report("byte_filter", made)
+    for width in (3072, 320):  # on Hopper steps of 128 and of 64
+        config = filter8.filter8_configuration(65536, 65536, width, divmod(capability, 10))
+        tiles = tiles_of(config, MORE_ROUNDS)
+        made = compiled(
+            filter8.byte_filter, tiles, config.warps, config.stages, capability, "i8", types=BYTES
+        )
+        report(f"byte_filter_{width}", made)
     packing = {"ROWS": filter8.PACKED[0], "BLOCK": filter8.PACKED[1]}
     report("pack_bytes", compiled(filter8.pack_bytes, packing, 4, 3, capability, "fp32", False, BYTES))
 
 
-def main(capability: int) -> None:
-    int8(capability)
-    for width in (64, 128, 256, 3072, 8192):
-        config = filters.filter_configuration(65536, 65536, width, divmod(capability, 10))
-        constants = {
-            "BLOCK_ROWS": config.block_rows, "BLOCK_TARGETS": config.block_targets,
-            "BLOCK_DEPTH": config.block_depth, "GROUP": config.group, "ROUNDS": 4,
-            **({} if config.narrow else {"SECTION": config.section}),
-        }  # fmt: skip
-        kernel = filters.narrow_filter if config.narrow else filters.wide_filter
-        made = compiled(kernel, constants, config.warps, config.stages, capability, "fp16")
-        report(f"{kernel.fn.__name__}_{width}", made)
+def rows(capability: int) -> None:
     packing = {"ROWS": rescore.PACKED[0], "BLOCK": rescore.PACKED[1]}
     report("pack_rows", compiled(rescore.pack_rows, packing, 4, 3, capability, "fp32"))
-    for walk in (False, True):
-        constants = {"ROOM": 64, "BLOCK": rescore.DECIDED_TOGETHER, "WALK": walk}
-        report(f"decide_{walk}", compiled(rescore.decide, constants, 4, 3, capability, "fp32"))
+    for room, walk, element in product((ROOM, ROOM_OF_BYTES), (False, True), ("fp32", "fp16")):
+        constants = {"ROOM": room, "BLOCK": rescore.DECIDED_TOGETHER, "WALK": walk}
+        made = compiled(rescore.decide, constants, 4, 3, capability, element)
+        report(f"decide_{room}_{walk}_{element}", made)
     made = compiled(noise.normals, {"BLOCK": noise.BLOCK}, 4, 1, capability, "fp32", fused=False)
     report("normals", made)
     assert "fma.rn.f32" not in made.asm["ptx"], "the normals would not have the bits of the CPU"
 
 
+PARTS = {
+    "narrow": lambda capability: halves(capability, filters.NARROW),
+    "wide": lambda capability: halves(capability, (3072, 8192)),
+    "bytes": int8,
+    "rows": rows,
+}
+
+
 if __name__ == "__main__":
-    main(int(sys.argv[1]))
+    PARTS[sys.argv[2]](int(sys.argv[1]))

@@ -12,6 +12,7 @@ from brenier.engine.cuda_filter import module
 
 CSRC = Path(__file__).resolve().parents[2] / "csrc"
 SOURCES = ["scan", "filter_sm80", "rows", "noise", "auction"]
+INSTRUCTION = re.compile(r"/\*[0-9a-f]{4,}\*/\s+(?:@!?U?P[0-9T]+ )?([A-Z][A-Z0-9_.]+)")
 COMPILED = [("filter_sm90", "90a"), *((source, arch) for source in SOURCES for arch in ("80", "90a", "100"))]
 
 
@@ -74,6 +75,29 @@ def test_the_hopper_kernels_use_the_copy_engine_and_warpgroup_products() -> None
         assert "SYNCS" in body  # barriers in shared memory
         assert "USETMAXREG" in body
         assert not re.search(r"\b(LDL|STL)\b", body)
+
+
+@needs_built
+def test_a_score_of_the_hopper_subspace_kernels_costs_one_multiply_add_and_half_an_and() -> None:
+    """Between the last product of a tile and the vote that ends its epilogue, and before the first product."""
+    if "90a" not in module().architectures:
+        pytest.skip("not built for sm_90a")
+    seen = set()
+    for body in re.split(r"Function : ", dumped("-sass", "-arch", "sm_90a"))[1:]:
+        shape = re.search(r"ShapeILi(128|256)ELi[124]E", body.split("\n")[0])
+        if shape is None:
+            continue
+        sums = int(shape[1]) // 2
+        code = [word.split(".")[0] for word in INSTRUCTION.findall(body)]
+        products = [k for k, word in enumerate(code) if word == "HGMMA"]
+        epilogue = code[products[-1] : code.index("VOTE", products[-1])]
+        begin = code[max(0, products[0] - 400) : products[0]]
+        assert epilogue.count("LOP3") <= sums // 2 + 4
+        assert not {"FMNMX", "FSETP", "FADD", "FFMA"} & set(epilogue)
+        assert begin.count("FFMA") == sums
+        assert begin.count("LDS") <= sums // 4 + 4
+        seen.add(shape[0])
+    assert len(seen) == 3
 
 
 @needs_built

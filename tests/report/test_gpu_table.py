@@ -62,6 +62,11 @@ def test_ratios_are_of_the_times_of_one_run() -> None:
     ratio, peak = gpu_table.lines([row], 200.0)
     assert (ratio["ratio"], ratio["goal"], ratio["wrong"]) == (1.5, 0.85, "0/9")
     assert (peak["against"], peak["ratio"]) == ("peak", 0.25)
+    other = row | {"who": "triton", "ms": 3.0, "bytes": 2 * 3 * (4 * 3 + gpu_table.LISTS)}
+    found = {(line["who"], line["against"]): line["ratio"] for line in gpu_table.lines([row, other], 200.0)}
+    assert found["cuda", "triton"] == 1.5
+    assert found["triton", "O(N + n) bytes"] == 0.5
+    assert ("triton", "triton") not in found
 
 
 def test_a_clock_repeats_at_least_thrice_and_counts_no_warm_up() -> None:

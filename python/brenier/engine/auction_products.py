@@ -20,7 +20,7 @@ import torch
 from torch import Tensor
 
 from brenier.engine.auction import COST_BITS, COST_SUM, FACTS, FLAGS, NOT_FINITE, RANGE, halves
-from brenier.engine.triton_filter import capability, interpreted, kernels, on_device
+from brenier.engine.triton_filter import capability, interpreted, kernels, launch
 
 FINEST_GAP = 1e-5
 """Below it the floor of the costs would be a good part of the gap: scores are then written and quantised apart."""
@@ -64,7 +64,7 @@ def quantise_products(x: Tensor, z: Tensor, into: Costs) -> None:
     into.top.copy_(steps / units[:, None])
     into.facts[:, RANGE] = torch.where(finite, width, 0.0).view(torch.int64)
     into.facts[:, FLAGS] = torch.where(finite, 0, NOT_FINITE)
-    launch(left, right, steps.int(), units, into)
+    multiply(left, right, steps.int(), units, into)
     into.facts[:, COST_SUM] = into.column_sum.sum(dim=1)
 
 
@@ -82,14 +82,14 @@ def units_in_one(width: Tensor) -> Tensor:
     return torch.where(width == 0, 1.0, ((1023 - exponent) << 52).view(torch.float64))
 
 
-def launch(left: Tensor, right: Tensor, reach: Tensor, units: Tensor, into: Costs) -> None:
+def multiply(left: Tensor, right: Tensor, reach: Tensor, units: Tensor, into: Costs) -> None:
     code = kernels("auction")
     problems, n, depth = left.shape
     config = code.product_configuration(n, capability(left))
     tiles = -(-n // config.block) * -(-n // config.columns)
-    with on_device(left):
-        code.product_costs[(tiles, problems)](
-            left, right, reach, units, into.cost, into.column_sum, into.facts[:, FLAGS], n, depth,
-            into.cost.stride(1), into.facts.stride(0), BLOCK=config.block, COLUMNS=config.columns,
-            BLOCK_DEPTH=config.depth, GROUP=code.GROUP, num_warps=config.warps, num_stages=config.stages,
-        )  # fmt: skip
+    launch(
+        code.product_costs, (tiles, problems),
+        left, right, reach, units, into.cost, into.column_sum, into.facts[:, FLAGS], n, depth,
+        into.cost.stride(1), into.facts.stride(0), BLOCK=config.block, COLUMNS=config.columns,
+        BLOCK_DEPTH=config.depth, GROUP=code.GROUP, num_warps=config.warps, num_stages=config.stages,
+    )  # fmt: skip

@@ -15,7 +15,7 @@ from brenier.engine.certified import fold_parts
 from brenier.engine.checks import require_finite
 from brenier.engine.cuda_auction import CudaBidder
 from brenier.engine.cuda_filter import CudaBackend, matrix, module
-from brenier.engine.filtered import Filtered
+from brenier.engine.filtered import Filtered, assigned_in_blocks, listed_in_blocks
 from brenier.engine.gpu_filter import gpu_filter, lists_fit
 from brenier.engine.halves import HalfTargets, pack_targets
 from brenier.engine.reference import ReferenceEngine
@@ -148,13 +148,22 @@ class CudaEngine:
 
     def plain(self, x: Tensor, y: CudaTargets, h: Tensor) -> tuple[Tensor, Tensor]:
         """Winners and scores from float64 scores of every target."""
-        scores, winners = Scan(x, y.values, h, self.runner(x.device)).best()
-        return winners, scores
+        runner = self.runner(x.device)
+
+        def scanned(rows: Tensor) -> tuple[Tensor, Tensor]:
+            scores, winners = Scan(rows, y.values, h, runner).best()
+            return winners, scores
+
+        return assigned_in_blocks(x, scanned)
 
     def plain_candidates(self, x: Tensor, y: CudaTargets, h: Tensor, margin: float) -> Candidates:
-        scan = Scan(x, y.values, h, self.runner(x.device))
-        best, _ = scan.best()
-        return scan.reaching(best - margin)
+        runner = self.runner(x.device)
+
+        def scanned(rows: Tensor) -> Candidates:
+            scan = Scan(rows, y.values, h, runner)
+            return scan.reaching(scan.best()[0] - margin)
+
+        return listed_in_blocks(x, scanned)
 
 
 class Scan:

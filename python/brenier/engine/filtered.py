@@ -100,6 +100,18 @@ def each_block(rows: int, width: int, room: int, work: Callable[[int, int], Any]
         done = hi
 
 
+def assigned_in_blocks(x: Tensor, answer: Callable[[Tensor], Assigned]) -> Assigned:
+    """Winners and scores without a filter, in blocks of rows where memory is short."""
+    parts = list(each_block(len(x), 0, ROOM, lambda lo, hi: answer(x[lo:hi])))
+    winners, scores = zip(*parts, strict=True)
+    return torch.cat(winners), torch.cat(scores)
+
+
+def listed_in_blocks(x: Tensor, answer: Callable[[Tensor], Candidates]) -> Candidates:
+    """Candidates likewise."""
+    return joined(list(each_block(len(x), 0, ROOM, lambda lo, hi: answer(x[lo:hi]))))
+
+
 Launches = TypeVar("Launches", bound=Decider)
 Targets = TypeVar("Targets", bound=Packed)
 

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from brenier.engine.cuda import Device, why_module_missing
 from brenier.engine.cuda_filter import module
-from brenier.engine.triton_filter import kernels
+from brenier.engine.triton_filter import kernels, launch
 
 LOW = 0xFFFFFFFF
 
@@ -39,7 +39,8 @@ def by_triton(out: Tensor, seed: int, first: int, stream: int) -> None:
     rows, depth = out.shape
     quarters = -(-depth // 4)
     words = [signed(half) for word in (seed, first) for half in (word & LOW, word >> 32)]
-    noise.normals[(-(-rows * quarters // noise.BLOCK),)](
+    launch(
+        noise.normals, (-(-rows * quarters // noise.BLOCK),),
         out, *words, stream, rows, depth, quarters,
         BLOCK=noise.BLOCK, num_warps=4, enable_fp_fusion=False,
     )  # fmt: skip

@@ -2,8 +2,10 @@
 
     torch.ops.brenier.assign(x, y, h, exact, engine) -> (winners, scores)
     torch.ops.brenier.add_wins(counts, winners)
+    torch.ops.brenier.candidates(x, y, h, margin, engine) -> (offsets, indices, scores)
 
-`brenier.assign` calls them by itself inside torch.compile; they check what they are given when they run, as ever.
+`brenier.assign` and `brenier.candidates` call them by themselves inside torch.compile; they check what they are given
+when they run, as ever.
 """
 
 from __future__ import annotations
@@ -14,6 +16,7 @@ import torch
 from torch import Tensor
 
 from brenier.errors import InputError
+from brenier.types import Candidates
 
 CHOSEN = ""
 """The name that lets the engine be chosen: operators take no None for a string."""
@@ -47,17 +50,46 @@ def _(counts: Tensor, winners: Tensor) -> None:  # noqa: ARG001
     return None
 
 
-def traced_assign(
-    x: Any, y: Any, h: Any, counts: Tensor | None, return_scores: bool, exact: str, engine: str | None
-) -> Any:
-    """brenier.assign while torch.compile traces it: tensors only. Raises InputError for prepared targets."""
+@torch.library.custom_op("brenier::candidates", mutates_args=())
+def candidates(
+    x: Tensor, y: Tensor, h: Tensor | None, margin: float, engine: str
+) -> tuple[Tensor, Tensor, Tensor]:
+    """offsets int64 (N + 1,), indices int64 and float64 scores; arguments as brenier.candidates takes them."""
+    from brenier.engine import verbs
+
+    found = verbs.candidates(x, y, h, margin=margin, engine=engine or None)
+    return found.offsets, found.indices, found.scores
+
+
+@candidates.register_fake
+def _(x: Tensor, *_others: Any) -> tuple[Tensor, Tensor, Tensor]:
+    found = torch.library.get_ctx().new_dynamic_size()
+    offsets = x.new_empty(x.shape[0] + 1, dtype=torch.int64)
+    return offsets, x.new_empty(found, dtype=torch.int64), x.new_empty(found, dtype=torch.float64)
+
+
+def require_tensors(x: Any, y: Any) -> None:
+    """Raise InputError for arrays and prepared targets: operators of torch take tensors."""
     if not isinstance(x, Tensor) or not isinstance(y, Tensor):
         raise InputError(
             "x and y",
             expected="tensors inside torch.compile",
             got=f"{type(x).__name__} and {type(y).__name__}",
-            remedy="pass tensors, or call brenier.assign outside the compiled function",
+            remedy="pass tensors, or call brenier outside the compiled function",
         )
+
+
+def traced_candidates(x: Any, y: Any, h: Any, margin: float, engine: str | None) -> Candidates:
+    """brenier.candidates while torch.compile traces it: tensors only. Raises InputError."""
+    require_tensors(x, y)
+    return Candidates(*torch.ops.brenier.candidates(x, y, h, margin, engine or CHOSEN))
+
+
+def traced_assign(
+    x: Any, y: Any, h: Any, counts: Tensor | None, return_scores: bool, exact: str, engine: str | None
+) -> Any:
+    """brenier.assign while torch.compile traces it: tensors only. Raises InputError for prepared targets."""
+    require_tensors(x, y)
     winners, scores = torch.ops.brenier.assign(x, y, h, exact, engine or CHOSEN)
     if counts is not None:
         torch.ops.brenier.add_wins(counts, winners)

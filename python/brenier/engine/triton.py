@@ -18,13 +18,13 @@ from torch import Tensor
 
 from brenier.engine import certified, int8_rows
 from brenier.engine.checks import require_finite
-from brenier.engine.filtered import Filtered
+from brenier.engine.filtered import Filtered, assigned_in_blocks, listed_in_blocks
 from brenier.engine.gpu_filter import gpu_filter, lists_fit
 from brenier.engine.halves import HalfTargets, pack_targets
 from brenier.engine.int8_rows import ByteTargets
 from brenier.engine.reference import ReferenceEngine, concatenate
 from brenier.engine.triton_auction import TritonBidder
-from brenier.engine.triton_filter import TritonBackend, capability, interpreted, on_device
+from brenier.engine.triton_filter import TritonBackend, capability, interpreted, launch
 from brenier.engine.triton_int8 import ByteBackend, ByteFiltered
 from brenier.types import Candidates
 
@@ -98,8 +98,7 @@ class TritonEngine:
     def prepare(self, y: Tensor) -> TritonTargets:
         targets = TritonTargets(y)
         if y.numel() > 0 and lists_fit(len(y)):
-            with on_device(y):  # packed here, not in the first call
-                targets.bytes if gpu_filter() == "int8" else targets.halves
+            targets.bytes if gpu_filter() == "int8" else targets.halves  # packed here, not in the first call
         return targets
 
     def bidder(self, device: torch.device) -> TritonBidder:
@@ -122,12 +121,11 @@ class TritonEngine:
             require_finite(x, "x")
         if trivial(x, y):
             return ReferenceEngine().assign(x, y.values, h)
-        with on_device(x):
-            if not self.filtered(x, y):
-                return Filter(x, y.scaled, h).assign()
-            if gpu_filter() == "int8":
-                return in_bytes(x, y, h, exact).assign(lambda rows: by_halves(rows, y, h))
-            return by_halves(x, y, h)
+        if not self.filtered(x, y):
+            return assigned_in_blocks(x, lambda rows: Filter(rows, y.scaled, h).assign())
+        if gpu_filter() == "int8":
+            return in_bytes(x, y, h, exact).assign(lambda rows: by_halves(rows, y, h))
+        return by_halves(x, y, h)
 
     def candidates(self, x: Tensor, y: TritonTargets, h: Tensor, margin: float) -> Candidates:
         """Targets with float64 score ≥ best − margin, ascending by index, as in engine/reference.py."""
@@ -135,12 +133,13 @@ class TritonEngine:
             require_finite(x, "x")
         if trivial(x, y):
             return ReferenceEngine().candidates(x, y.values, h, margin)
-        with on_device(x):
-            if self.filtered(x, y):
-                return half(x, y, h).candidates(
-                    margin, lambda rows: Filter(rows, y.scaled, h).candidates(margin)
-                )
-            return Filter(x, y.scaled, h).candidates(margin)
+
+        def plain(rows: Tensor) -> Candidates:
+            return Filter(rows, y.scaled, h).candidates(margin)
+
+        if not self.filtered(x, y):
+            return listed_in_blocks(x, plain)
+        return half(x, y, h).candidates(margin, plain)
 
 
 def trivial(x: Tensor, y: TritonTargets) -> bool:
@@ -219,9 +218,8 @@ class Filter:
         parts = (len(self.x), self.config.splits)
         best = torch.empty(parts, dtype=torch.float32, device=self.x.device)
         winner = torch.empty(parts, dtype=torch.int64, device=self.x.device)
-        kernels().best_tiles[self.grid(len(self.x))](
-            self.x, self.y.values, self.bias, best, winner, *parts[:1], *self.sizes(), **self.tiles()
-        )
+        operands = (self.x, self.y.values, self.bias, best, winner, *parts[:1], *self.sizes())
+        launch(kernels().best_tiles, self.grid(len(self.x)), *operands, **self.tiles())
         return certified.fold_parts(best, winner)
 
     def count(self, rows: Tensor, least: Tensor) -> Tensor:
@@ -241,7 +239,8 @@ class Filter:
     def list_into(
         self, rows: Tensor, least: Tensor, starts: Tensor, counts: Tensor, indices: Tensor, fill: bool
     ) -> None:
-        kernels().list_tiles[self.grid(len(rows))](
+        launch(
+            kernels().list_tiles, self.grid(len(rows)),
             self.x, self.y.values, self.bias, rows, least, starts, counts, indices, len(rows),
             *self.sizes(), FILL=fill, **self.tiles(),
         )  # fmt: skip
@@ -251,7 +250,8 @@ class Filter:
         out = torch.empty(len(rows), dtype=torch.float64, device=rows.device)
         if len(rows):
             size = self.config.block_pairs
-            kernels().pair_scores[(-(-len(rows) // size),)](
+            launch(
+                kernels().pair_scores, (-(-len(rows) // size),),
                 self.x, self.y.values, self.h, rows, targets, out, len(rows), self.x.shape[1],
                 *self.x.stride(), *self.y.values.stride(),
                 BLOCK_PAIRS=size, num_warps=4, enable_fp_fusion=True,

@@ -25,7 +25,7 @@ from brenier.engine.auction import (
     require_sizes,
 )
 from brenier.engine.auction_products import Costs, fuses, quantise_products, units_in_one
-from brenier.engine.triton_filter import kernels
+from brenier.engine.triton_filter import kernels, launch
 
 FIRST_EPSILON, LAST_EPSILON, EPSILON_RATIO, SAMPLED_ROWS = 0.2, 0.7, 5, 64
 LEFT_COARSE, LEFT_FINE = 128, 256
@@ -88,7 +88,8 @@ class TritonBidder:
         block = 64 if self.interpreted or not rough else 128
         grid = (-(-x.shape[1] // block), -(-z.shape[1] // block))
         for k in range(len(x)):
-            kernels("auction").products[grid](
+            launch(
+                kernels("auction").products, grid,
                 left[k], right[k], out[k], x.shape[1], z.shape[1], x.shape[2], x.shape[2], x.shape[2],
                 BLOCK=block, BLOCK_DEPTH=32, PRECISION="ieee", num_warps=8, num_stages=3,
             )  # fmt: skip
@@ -134,7 +135,8 @@ class TritonBidder:
             return costs
         costs.facts[RANGE] = width.view(torch.int64)
         tile, code = (64, 128) if self.interpreted else (16, 128), kernels("auction")
-        code.quantise[(-(-n // tile[0]), -(-n // tile[1]))](
+        launch(
+            code.quantise, (-(-n // tile[0]), -(-n // tile[1])),
             scores, costs.top, units_in_one(width), costs.cost, costs.column_sum, n, 1.0 if maximize else -1.0,
             ROWS=tile[0], BLOCK=tile[1], num_warps=4, enable_fp_fusion=False,
         )  # fmt: skip
@@ -222,7 +224,8 @@ class Rounds:
             for _ in range(together):
                 self.look(code.BID, steps.epsilon, left)
                 size = self.together if self.bidder.interpreted else 256
-                code.resolve[(-(-self.n // size),)](
+                launch(
+                    code.resolve, (-(-self.n // size),),
                     self.price, self.bid, self.owner, self.column, self.control, self.n,
                     BLOCK=size, num_warps=4,
                 )  # fmt: skip
@@ -230,7 +233,8 @@ class Rounds:
 
     def look(self, mode: int, epsilon: int, left: int) -> None:
         code, rows = kernels("auction"), self.together if self.bidder.interpreted else 4
-        code.look[(-(-self.n // rows),)](
+        launch(
+            code.look, (-(-self.n // rows),),
             self.cost, self.price, self.bid, self.owner, self.column, self.list_column, self.list_cost,
             self.bound, self.control, self.least, self.n, epsilon, left,
             MODE=mode, ROWS=rows, LISTED=code.LISTED, num_warps=4,

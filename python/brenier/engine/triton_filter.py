@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from brenier.engine.filtered import ROOM, HalfTasks, Tasks
+from brenier.errors import EngineError
 
 ROUNDS, MORE_ROUNDS = 4, 16
 """Hits that one tile may add to a row's list, for winners and for candidates within a margin."""
@@ -37,6 +38,21 @@ def on_device(x: Tensor) -> contextlib.AbstractContextManager[Any]:
     return torch.cuda.device(x.device) if x.is_cuda else contextlib.nullcontext()
 
 
+def launch(kernel: Any, grid: tuple[int, ...], *arguments: Any, **options: Any) -> None:
+    """kernel[grid](…) on the current stream of the device of the first argument, a tensor. Once: nothing is retried.
+
+    Raises EngineError with the kernel's name and Triton's words; torch.cuda.OutOfMemoryError is left to the caller.
+    """
+    try:
+        with on_device(arguments[0]):
+            kernel[grid](*arguments, **options)
+    except torch.cuda.OutOfMemoryError:
+        raise
+    except Exception as error:
+        words = f"{type(error).__name__}: {error}".splitlines()[0]
+        raise EngineError(f"engine 'triton', {kernel.fn.__name__}", expected="success", got=words) from error
+
+
 @dataclass(frozen=True)
 class TritonBackend:
     """Triton's kernels on the tensors' device, on torch's current stream; (0, 0) is the interpreter."""
@@ -56,10 +72,11 @@ class TritonBackend:
     def pack(self, tasks: HalfTasks) -> None:
         x, lists, rescore = tasks.x, tasks.lists, kernels("rescore")
         together = rescore.INTERPRETED[0] if self.interpreted else rescore.PACKED[0]
-        rescore.pack_rows[(len(lists.packed) // together,)](
+        launch(
+            rescore.pack_rows, (len(lists.packed) // together,),
             x, tasks.weights.values, lists.packed, lists.scale, lists.slack, lists.best, lists.count,
             len(x), x.shape[1], tasks.y.width, *x.stride(), lists.room,
-            ROWS=together, BLOCK=rescore.PACKED[1], num_warps=4,
+            ROWS=together, BLOCK=rescore.PACKED[1], num_warps=4, enable_fp_fusion=True,
         )  # fmt: skip
 
     def filter(self, tasks: HalfTasks) -> None:
@@ -71,7 +88,7 @@ class TritonBackend:
             "BLOCK_ROWS": config.block_rows, "BLOCK_TARGETS": config.block_targets,
             "BLOCK_DEPTH": config.block_depth, "GROUP": config.group,
             "ROUNDS": ROUNDS if lists.room == ROOM or self.interpreted else MORE_ROUNDS,
-            "num_warps": config.warps, "num_stages": config.stages,
+            "num_warps": config.warps, "num_stages": config.stages, "enable_fp_fusion": True,
         }  # fmt: skip
         addresses = (
             lists.packed, y.packed, tasks.bias, lists.scale, lists.slack, lists.best, lists.count,
@@ -80,16 +97,16 @@ class TritonBackend:
         sizes = (tasks.weights.rho, rows, targets)
         grid, walk = (min(config.programs, units),), (config.splits, units, lists.room)
         if config.narrow:
-            kernels("filter").narrow_filter[grid](*addresses, *sizes, *walk, **tiles)
+            launch(kernels("filter").narrow_filter, grid, *addresses, *sizes, *walk, **tiles)
         else:
-            kernels("filter").wide_filter[grid](
-                *addresses, *sizes, y.width, *walk, SECTION=config.section, **tiles
-            )
+            wide = kernels("filter").wide_filter
+            launch(wide, grid, *addresses, *sizes, y.width, *walk, SECTION=config.section, **tiles)
 
     def decide(self, tasks: Tasks, winners: Tensor, scores: Tensor, walk: bool) -> None:
         x, y, lists, rescore = tasks.x, tasks.y.values, tasks.lists, kernels("rescore")
         together = rescore.INTERPRETED[1] if self.interpreted else rescore.DECIDED_TOGETHER
-        rescore.decide[(-(-len(x) // together),)](
+        launch(
+            rescore.decide, (-(-len(x) // together),),
             x, y, tasks.h, lists.slack, lists.best, lists.count, lists.index, lists.estimate,
             winners, scores, len(x), len(y), x.shape[1], *x.stride(), *y.stride(),
             ROOM=lists.room, BLOCK=together, WALK=walk, num_warps=4, enable_fp_fusion=True,
@@ -99,7 +116,8 @@ class TritonBackend:
         out = torch.empty(len(row), dtype=torch.float64, device=row.device)
         if len(row):
             size = 1024 if self.interpreted else 16
-            kernels("assign").pair_scores[(-(-len(row) // size),)](
+            launch(
+                kernels("assign").pair_scores, (-(-len(row) // size),),
                 x, y, h, row, target, out, len(row), x.shape[1], *x.stride(), *y.stride(),
                 BLOCK_PAIRS=size, num_warps=4, enable_fp_fusion=True,
             )  # fmt: skip

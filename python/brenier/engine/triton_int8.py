@@ -13,7 +13,7 @@ from brenier.engine.filtered import Filtering, Tasks
 from brenier.engine.halves import Lists
 from brenier.engine.int8 import dither_factor
 from brenier.engine.int8_rows import ByteTargets
-from brenier.engine.triton_filter import MORE_ROUNDS, TritonBackend, kernels
+from brenier.engine.triton_filter import MORE_ROUNDS, TritonBackend, kernels, launch
 
 ROOM = 256
 """Places of a row's list: its bar lies lower than that of halves by some three times."""
@@ -39,7 +39,8 @@ class ByteBackend(TritonBackend):
         together = code.INTERPRETED if self.interpreted else code.PACKED[0]
         norm, rest = (torch.empty(len(packed), dtype=torch.float32, device=x.device) for _ in range(2))
         inverse = (int8_rows.F / scale).float()
-        code.pack_bytes[(len(packed) // together,)](
+        launch(
+            code.pack_bytes, (len(packed) // together,),
             x, inverse, y.row_bits, packed, norm, rest, len(x), x.shape[1], y.width, *x.stride(),
             ROWS=together, BLOCK=code.PACKED[1], num_warps=4, enable_fp_fusion=False,
         )  # fmt: skip
@@ -51,11 +52,13 @@ class ByteBackend(TritonBackend):
         rows, targets = len(tasks.x), len(y.values)
         config = self.config(rows, targets, y.width)
         units = -(-rows // config.block_rows) * config.splits
-        kernels("filter8").byte_filter[(min(config.programs, units),)](
+        launch(
+            kernels("filter8").byte_filter, (min(config.programs, units),),
             lists.packed, y.packed, tasks.bias, tasks.shift, lists.scale, lists.slack, lists.best, lists.count,
             lists.index, lists.estimate, rows, targets, y.width, config.splits, units, lists.room,
             BLOCK_ROWS=config.block_rows, BLOCK_TARGETS=config.block_targets, BLOCK_DEPTH=config.block_depth,
             GROUP=config.group, ROUNDS=MORE_ROUNDS, num_warps=config.warps, num_stages=config.stages,
+            enable_fp_fusion=True,
         )  # fmt: skip
 
 

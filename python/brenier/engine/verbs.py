@@ -114,6 +114,8 @@ def candidates(
 
     Arguments as in assign; margin ≥ 0 in units of the score. Raises InputError and EngineError.
     """
+    if torch.compiler.is_compiling():
+        return ops.traced_candidates(x, y, h, margin, engine)
     reach = checks.number(margin, "margin")
     noise, targets, h64 = operands(x, y, h, engine)
     return targets.engine.candidates(noise, targets.packed, h64, reach)

@@ -24,6 +24,12 @@ DATASHEET = {"H100": 989.4, "H200": 989.4, "A100": 312.0, "B200": 2250.0}
 """Dense fp16 TFLOP/s, as sold."""
 FILTER = "BRENIER_GPU_FILTER"
 SAMPLE = 64
+WORTH_KEEPING = 1.1
+"""CUDA's rate over Triton's, below which there is no use in two kernels."""
+
+LISTS = 2560
+"""Bytes of a row's list, bounds and answer, at most."""
+
 ELEMENTS_AT_ONCE = 1 << 28  # of a blocked torch product
 
 Problem = tuple[Tensor, Tensor, Tensor]
@@ -217,26 +223,40 @@ def engine_row(case: Case, engine: str, given: Problem, clock: Clock) -> dict[st
 
 
 def lines(rows: list[dict[str, Any]], peak: float) -> list[dict[str, Any]]:
-    """What a reader wants: one line per engine and rival, the ratio and the goal."""
+    """What a reader wants: one line per engine and goal, the ratio and the goal."""
     table = []
+    triton = {
+        (*row["shape"], row["dtype"]): row["ms"] for row in rows if row["who"] == "triton" and "ms" in row
+    }
     for row in rows:
         head = {"shape": "x".join(map(str, row["shape"])), "type": row["dtype"], "who": row["who"]}
         if "failed" in row:
             table.append(head | {"note": row["failed"]})
             continue
         line = head | {"ms": row["ms"], "graph": row.get("graph_ms"), "TFLOP/s": row["tflops"]}
-        for rival_name, goal in row.get("against", {}).items():
-            theirs = row["rivals"].get(rival_name)
-            if theirs is not None:
-                table.append(
-                    line
-                    | {"against": rival_name, "ratio": theirs / row["ms"], "goal": goal, "wrong": wrong(row)}
-                )
-        if row.get("peak"):
-            table.append(line | {"against": "peak", "ratio": row["tflops"] / peak, "goal": row["peak"]})
-        if "against" not in row:
-            table.append(line)
+        goals = list(ratios(row, peak, triton.get((*row["shape"], row["dtype"]))))
+        table += [line | goal for goal in goals] or [line]
     return table
+
+
+def ratios(row: dict[str, Any], peak: float, by_triton: float | None) -> Iterator[dict[str, Any]]:
+    """Every goal of one of our rows, and how far it is reached: 1 time the goal or more."""
+    for rival_name, goal in row.get("against", {}).items():
+        theirs = row["rivals"].get(rival_name)
+        if theirs is not None:
+            yield {"against": rival_name, "ratio": theirs / row["ms"], "goal": goal, "wrong": wrong(row)}
+    if row.get("peak"):
+        yield {"against": "peak", "ratio": row["tflops"] / peak, "goal": row["peak"]}
+    if row["who"] == "cuda" and by_triton is not None:
+        yield {"against": "triton", "ratio": by_triton / row["ms"], "goal": WORTH_KEEPING}
+    if row.get("bytes"):
+        yield {"against": "O(N + n) bytes", "ratio": linear_bytes(row["shape"]) / row["bytes"], "goal": 1.0}
+
+
+def linear_bytes(shape: list[int]) -> int:
+    """What a call may take beyond its inputs: 4 bytes a coordinate and LISTS for each row and each target."""
+    rows, targets, depth = shape
+    return (rows + targets) * (4 * depth + LISTS)
 
 
 def wrong(row: dict[str, Any]) -> str:
