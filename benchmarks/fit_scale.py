@@ -6,7 +6,8 @@ images: a whole call of brenier.fit (its own checks included) to χ² ≤ 0.05 a
 --peer-seconds with the settings tuned for the mixture of benchmarks/fit_peers.py. All potentials are judged by the
 same exact count of fresh samples in full dimension, whose time is nobody's. Where a peer is above the level, its time
 is EXTRAPOLATED: samples per target at that level from its best curve measured in benchmarks/results/fit_peers.json,
-divided by the rate measured here. Every fit and peer run is made --rounds times, in turn; medians are compared.
+divided by the rate measured here. Fits and peers take turns --rounds times, and medians are compared (the same seeds
+give the same potentials, so these are judged once).
 growth: brenier.fit to χ² ≤ 0.1 from 30,000 × 512 to 300,000 × 512, and the exponent in n between neighbours.
 --scale s multiplies every n. --save writes benchmarks/results/fit_scale.json and its part of docs/scaling.md.
 """
@@ -18,8 +19,8 @@ import json
 import math
 import sys
 import time
-from collections.abc import Sequence
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 import brenier
@@ -40,6 +41,7 @@ PAGE = ROOT / "docs" / "scaling.md"
 IMAGES, LEVELS = (50_000, 3072), (0.05, 0.02)
 GROWTH, GROWTH_DIMENSION, GROWTH_LEVEL = (30_000, 300_000), 512, 0.1
 PEERS = ("POT", "OTT-JAX")
+TIMES = ("seconds", "of which steps")
 GRAIN = 0.3  # of white noise on every value
 SEED, ROTATION = 0x73697A65, 1 << 40
 FIRST_SHARE = 0.1  # of the time: a first run of a peer tells how many samples fill it
@@ -81,8 +83,15 @@ def peer_run(solver: str, case: Case, seconds: float) -> dict[str, Any]:
         rate = first.samples / first.seconds
     verdict = Judge(case)(tune.solve(solver, case, settings, round(seconds * rate)))
     row = {"solver": solver, "samples/s": verdict.samples / verdict.seconds, "seconds": verdict.seconds}
-    row |= {"samples/n": verdict.samples / case.size, "χ²": verdict.error, "standard error": verdict.stderr}
-    return shown(row | {"settings": str(settings)})
+    row |= {"samples": verdict.samples, "samples/n": verdict.samples / case.size, "χ²": verdict.error}
+    return shown(row | {"standard error": verdict.stderr, "settings": str(settings)})
+
+
+def peer_rate(run: dict[str, Any], case: Case) -> float:
+    """Samples a second of the same run once more, not judged again."""
+    settings = TUNED[run["solver"], "mixture", 0.05].settings
+    again = tune.solve(run["solver"], case, settings, run["samples"])
+    return again.samples / again.seconds
 
 
 def best_samples(solver: str, level: float) -> tuple[float, str]:
@@ -110,22 +119,21 @@ def extrapolated(run: dict[str, Any], ours: dict[str, Any]) -> dict[str, Any]:
     return shown(row | {"time / its steps": seconds / ours["of which steps"], "source": source})
 
 
-def median_row(rows: Sequence[dict[str, Any]], column: str) -> dict[str, Any]:
-    """The row in the middle by that column, the others' values beside it."""
-    ordered = sorted(rows, key=lambda row: row[column])
-    return ordered[len(ordered) // 2] | {f"{column} of all": [row[column] for row in ordered]}
-
-
 def images_part(scale: float, seconds: float, rounds: int) -> dict[str, Any]:
     n, d = round(scale * IMAGES[0]), IMAGES[1]
     targets = image_like(n, d)
     case = Case("images", targets.numpy(), LEVELS, judged=2)
-    ours_of, runs_of = [], []
-    for _ in range(rounds):
-        ours_of.append([our_row(targets, level, Judge(case)) for level in LEVELS])
-        runs_of.append([peer_run(solver, case, seconds) for solver in PEERS])
-    ours = [median_row(rows, "seconds") for rows in zip(*ours_of, strict=True)]
-    runs = [median_row(rows, "samples/s") for rows in zip(*runs_of, strict=True)]
+    ours = [our_row(targets, level, Judge(case)) for level in LEVELS]
+    runs = [peer_run(solver, case, seconds) for solver in PEERS]
+    for _ in range(rounds - 1):
+        for row in ours:
+            again = our_row(targets, row["χ² ≤"])
+            for column in TIMES:
+                row.setdefault(f"{column} of all", [row[column]]).append(again[column])
+        for run in runs:
+            run.setdefault("samples/s of all", [run["samples/s"]]).append(peer_rate(run, case))
+    for row in [*ours, *runs]:
+        row |= {name.removesuffix(" of all"): median(row[name]) for name in row if name.endswith(" of all")}
     peers = [extrapolated(run, row) for run in runs for row in ours]
     return {"brenier": ours, "peer runs": runs, "peers": peers}
 
