@@ -11,6 +11,7 @@ from helpers import known_answers as problems
 from helpers.stopping import Stop
 
 SPREAD = problems.image_like(200, 16)
+IN_SUBSPACES = problems.image_like(800, 3000)
 CROWDED = torch.from_numpy(problems.line(60)[0])
 
 
@@ -30,6 +31,20 @@ def test_a_resumed_fit_ends_with_the_same_bits(targets: torch.Tensor, samples: i
     assert (resumed.samples, resumed.checks) == (unbroken.samples, unbroken.checks)
     assert [r.error for r in resumed.history][1:] == [r.error for r in unbroken.history][1:]
     assert resumed.seconds > resumed.history[-1].seconds - 1e-3
+
+
+def test_a_fit_in_subspaces_resumes_amid_a_pass_with_its_slopes(tmp_path: Path) -> None:
+    path = tmp_path / "fit.checkpoint"
+    unbroken = brenier.fit(IN_SUBSPACES, tol=0.1, progress=False)
+    assert unbroken.sampling.startswith("subspace")
+    with pytest.warns(UserWarning, match="interrupted"):
+        brenier.fit(IN_SUBSPACES, tol=0.1, checkpoint=path, callback=Stop(2000), progress=False)
+    _, saved = checkpoint.read(path)
+    assert 0 < saved["state"]["step"] < unbroken.samples / 768
+    assert any(saved["state"]["control"]["along"])
+    resumed = brenier.fit(IN_SUBSPACES, tol=0.1, checkpoint=path, resume=True, progress=False)
+    assert torch.equal(resumed.potential.heights, unbroken.potential.heights)
+    assert (resumed.samples, resumed.checks) == (unbroken.samples, unbroken.checks)
 
 
 def test_resuming_without_a_file_starts_afresh(tmp_path: Path) -> None:

@@ -16,6 +16,7 @@ import pytest
 import torch
 from brenier.errors import EngineError, InputError, NotConvergedWarning
 from brenier.solve import batch, solver
+from brenier.solve.memory import memory_plan
 from brenier.solve.result import Status
 from helpers import known_answers as problems
 
@@ -216,6 +217,21 @@ def test_long_height_vectors_do_not_depend_on_the_threads_of_any_library() -> No
         for n in ("1", "2")
     }
     assert len(found) == 1
+
+
+def test_targets_beyond_float32_are_refused_in_words_alone() -> None:
+    targets = torch.tensor([[1e300], [-1e300]], dtype=torch.float64)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        with pytest.raises(InputError, match="after centring"):
+            brenier.fit(targets, progress=False)
+
+
+def test_the_plan_holds_two_passes_of_coordinates_and_the_counts_of_a_check() -> None:
+    """64 subspaces of 32 beside 16 directions, of 10⁶ targets of 256 numbers: less than that fits once took more."""
+    n = 10**6
+    held = 4 * n * (2 * 256 + 16 + 4 * (32 + 16)) + 8 * 64 * n
+    assert memory_plan(n, 256).packed >= held
 
 
 @pytest.mark.parametrize("shape", [(6000, 2), (4000, 64)], ids=["crowded", "spread"])

@@ -8,6 +8,7 @@ from brenier.engine import assign
 from brenier.solve.principal import principal_directions
 from brenier.solve.sampling import FullSampler, SamplingPlan, SubspaceSampler, choose_sampling
 from helpers import known_answers as problems
+from helpers.memory import peak
 
 
 def test_a_small_dimension_is_sampled_in_full() -> None:
@@ -90,3 +91,15 @@ def test_circles_of_a_subspace_run_through_orthogonal_unit_directions() -> None:
     assert torch.equal(draw[:, :3].float(), sampler.draw(10, 8).noise[:, :3])
     full = FullSampler(targets, 5, None)
     assert torch.equal(full.draw_circles(10, 8).noise, full.draw(10, 8).noise)
+
+
+def test_a_pass_goes_before_the_next_one_comes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No view of its coordinates may keep it: streamed fits plan for one pass, of gigabytes."""
+    monkeypatch.setattr("brenier.solve.streamed.TILE_VALUES", 1 << 18)
+    targets, ahead = problems.image_like(4000, 40), 128
+    sampler = SubspaceSampler(targets, SamplingPlan(32, 0, 0.0), None, 5, None, ahead)
+    sampler.begin(0)
+    peak()
+    before = peak()
+    sampler.begin(ahead)
+    assert peak() - before < 0.5 * 4 * 4000 * 32 * ahead

@@ -12,9 +12,9 @@ from brenier.errors import InputError
 from brenier.solve.batch import ENTRIES
 from brenier.solve.directions import STRUCTURED_FROM
 from brenier.solve.principal import COUNTS, SAMPLE, SAMPLE_VALUES
-from brenier.solve.sampling import SUBSPACE_SIZES
+from brenier.solve.sampling import LEAST_SAVING, SUBSPACE_SIZES
 from brenier.solve.streamed import MOST_DENSE, TILE_VALUES
-from brenier.solve.subspace_check import MOST
+from brenier.solve.subspace_check import FEWEST, MOST
 
 HEIGHT_VECTORS = 24  # float64 vectors of length n alive at once: state, window, counts, start
 ENTRY_BYTES = 112  # a candidate, the arrays of a Newton step over it, and their temporaries
@@ -44,10 +44,24 @@ def mib(size: int) -> str:
 
 
 def memory_plan(targets: int, dimension: int) -> MemoryPlan:
-    """Centred and packed float32 targets, vectors of length n, candidate lists of a chunk."""
+    """Centred float32 targets, packed ones or their coordinates, vectors of length n, candidate lists of a chunk."""
     matrix = 4 * targets * dimension
-    packed = matrix + 4 * targets * max(SUBSPACE_SIZES)
+    packed = max(matrix + 4 * targets * max(SUBSPACE_SIZES), subspace_bytes(targets, dimension))
     return MemoryPlan(matrix, packed, 8 * HEIGHT_VECTORS * targets, ENTRY_BYTES * ENTRIES)
+
+
+def subspace_bytes(targets: int, dimension: int) -> int:
+    """What a fit in subspaces may hold in place of packed targets, its check's counts with it.
+
+    A pass of the steps and one of a check, the r coordinates apart, and both beside a subspace, packed too. Subspaces
+    are taken where m + r ≤ d/LEAST_SAVING only, and a check has no more directions than MOST of the smallest.
+    """
+    if dimension <= LEAST_SAVING * min(SUBSPACE_SIZES):
+        return 0
+    width = min(int(dimension / LEAST_SAVING), max(SUBSPACE_SIZES) + max(COUNTS))
+    apart, checked = min(max(COUNTS), width), MOST * min(SUBSPACE_SIZES) // FEWEST
+    columns = 2 * max(SUBSPACE_SIZES) + apart + 2 * width + 2 * (checked + apart)
+    return (4 * columns + 8 * MOST) * targets
 
 
 def require_memory(targets: Tensor, max_memory: int | None) -> MemoryPlan:

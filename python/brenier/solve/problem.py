@@ -181,9 +181,14 @@ def subtract(matrix: Tensor, centre: np.ndarray) -> tuple[Tensor, np.ndarray]:
     def write(block: tuple[int, int]) -> None:
         rows = matrix[slice(*block)]
         exact = rows.double() if rows.dtype == torch.bfloat16 else rows
-        np.subtract(
-            exact.numpy(), centre, out=centred[slice(*block)].numpy(), dtype=np.float64, casting="same_kind"
-        )
+        with np.errstate(over="ignore"):  # refused below, in words
+            np.subtract(
+                exact.numpy(),
+                centre,
+                out=centred[slice(*block)].numpy(),
+                dtype=np.float64,
+                casting="same_kind",
+            )
 
     threads.run(write, blocks(matrix))
     norms = row_norms(centred)

@@ -183,12 +183,18 @@ class SubspaceSampler:
         """The targets' coordinates in the step's subspace, from a pass over them if it is not done yet."""
         m, first = self.plan.subspace, step - step % self.ahead
         if self.shared is None or self.shared[0] != first:
-            self.shared = None  # its memory goes before that of the next comes
+            self.forget()  # the memory of one pass goes before that of the next comes
             self.shared = first, self.coordinates(first * m, self.ahead * m)
         coordinates = self.own = self.shared[1][:, (step - first) * m : (step - first + 1) * m]
         if self.apart is not None:
             coordinates = torch.cat([self.apart, coordinates], dim=1)
         self.prepared = prepare(coordinates, engine=self.engine)
+
+    def forget(self) -> None:
+        """Let go of a pass's coordinates, and of the views of them."""
+        self.shared = None
+        for view in ("own", "prepared"):
+            vars(self).pop(view, None)
 
     def variates(self, norms: np.ndarray) -> np.ndarray:
         """Control variates of the step begun, (ORDERS, n); norms : ‖y_i‖, (n,)."""
@@ -225,7 +231,7 @@ class SubspaceSampler:
         other.directions = Dense(self.seed, self.targets.shape[1], Stream.CHECK_SUBSPACE)
         columns = self.targets.columns if isinstance(self.targets, StreamedTargets) else max(SUBSPACE_SIZES)
         other.ahead = max(1, min(columns, MOST_DENSE) // subspace)
-        other.shared = None
+        other.forget()
         return other
 
     def draw(self, first: int, rows: int) -> Draw:

@@ -23,6 +23,7 @@ from brenier.solve.fixed_order import dot
 from brenier.solve.sampling import SUBSPACE_SIZES, SubspaceSampler, correlation
 
 FEWEST, MOST = 16, 64  # subspaces
+FEWEST_FOR_STDERR = 4  # of three subspaces, pairs and row means say the same
 FIRST_ROUND = 8  # subspaces that may refute, never prove
 MOST_INFLATION = 0.5  # excess variance of a subspace's counts, by the model of solve/sampling.py
 RESERVE = 1.25  # samples more than independent ones would need
@@ -30,18 +31,25 @@ ROWS_PER_CALL = 4096
 
 
 def chi_square_across(counts: np.ndarray, masses: np.ndarray) -> tuple[float, float]:
-    """Unbiased χ² from counts (S, n) of S ≥ 3 subspaces, and its standard error."""
+    """Unbiased χ² from counts (S, n) of S ≥ 4 subspaces, and its standard error."""
     groups = len(counts)
-    if groups < 3:
+    if groups < FEWEST_FOR_STDERR:
         return math.nan, math.inf
     sizes = counts.sum(axis=1).astype(np.float64)
-    scaled = counts / np.sqrt(masses)
-    gram = np.array([[dot(one, other) for other in scaled] for one in scaled])
-    pairs = np.outer(sizes, sizes)
+    products, pairs = cross_products(counts, masses), np.outer(sizes, sizes)
     off = ~np.eye(groups, dtype=bool)
-    error = float(gram[off].sum() / pairs[off].sum() - 1)
-    spread = pair_stderr(gram / pairs - 1, off)
+    error = float(products[off].sum() / pairs[off].sum() - 1)
+    spread = pair_stderr(products / pairs - 1, off)
     return error, max(spread, chi_square_stderr(max(error, 0.0), float(sizes.sum()), len(masses)))
+
+
+def cross_products(counts: np.ndarray, masses: np.ndarray) -> np.ndarray:
+    """Σ_i c_si c_ti / ν_i for s ≠ t, 0 on the diagonal, (S, S); a float64 copy of all counts would break the plan."""
+    products = np.zeros((len(counts), len(counts)))
+    for s, row in enumerate(counts):
+        scaled = row / masses
+        products[s, s + 1 :] = [dot(scaled, other) for other in counts[s + 1 :]]
+    return products + products.T
 
 
 def pair_stderr(kernel: np.ndarray, off: np.ndarray) -> float:
