@@ -129,7 +129,8 @@ def walk_of(
     block, split = place_of(unit, tl.cdiv(rows, BLOCK_ROWS), splits, GROUP)
     walk = tl.cdiv(tl.cdiv(targets, BLOCK_TARGETS), splits) * BLOCK_TARGETS
     row = block.to(tl.int64) * BLOCK_ROWS + tl.arange(0, BLOCK_ROWS)
-    return row, split * walk, tl.minimum((split + 1) * walk, targets)
+    first = split * walk
+    return row, first, first + tl.minimum(walk, targets - first)  # first + walk may leave int32
 
 
 @triton.jit

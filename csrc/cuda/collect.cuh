@@ -31,6 +31,9 @@ __device__ __forceinline__ int quad_min(int value) {
     return min(value, __shfl_xor_sync(kWarp, value, 2));
 }
 
+// One bar for the four lanes that share a row: they need not read a best that others raise at the same time.
+__device__ __forceinline__ void agree(RowBar& row) { row.bar = __shfl_sync(kWarp, row.bar, 0, 4); }
+
 // One place of the row's list; false where there is none left.
 __device__ __forceinline__ bool append(const Lists16& lists, const RowBar& row, int target, float score, float rho) {
     const int place = atomicAdd(lists.count + row.row, 1);

@@ -170,6 +170,7 @@ __global__ void __launch_bounds__(kThreads, 1) filter_kernel(const Filter f, con
         for (int k = 0; k < 4; ++k) {
             const int place = me.row + k / 2 * 16 + fragment_row(me.lane, k % 2);
             rows[k / 2][k % 2].open(f.lists, unit.block * kTile + place);
+            agree(rows[k / 2][k % 2]);
         }
         const char* x = static_cast<const char*>(f.lists.packed) + unit.block * kTile * row_bytes;
         for (std::int64_t tile = unit.tiles.first; tile < unit.tiles.end; ++tile) {

@@ -250,6 +250,7 @@ __device__ __forceinline__ void consume(const Shared<S>& shared, int group, cons
         RowBar rows[2];
         rows[0].open(f.lists, row + fragment_row(me.lane, 0));
         rows[1].open(f.lists, row + fragment_row(me.lane, 1));
+        agree(rows[0]), agree(rows[1]);
         if (S::kResident) wait(shared.x_full, me.x_parity);
         for (std::int64_t tile = unit.tiles.first; tile < unit.tiles.end; ++tile) {
             begin(shared, me, rows, score);

@@ -78,6 +78,16 @@ def test_the_hopper_kernels_use_the_copy_engine_and_warpgroup_products() -> None
 
 
 @needs_built
+def test_consumers_ask_for_no_more_registers_than_the_block_was_given() -> None:
+    """384 threads as compiled; then 128 keep 40 and 256 take 232: asking for more would wait for ever."""
+    if "90a" not in module().architectures:
+        pytest.skip("not built for sm_90a")
+    given = [use["REG"] for name, use in kernels_of("sm_90a").items() if "Shape" in name]
+    assert len(given) == 5
+    assert all(384 * registers >= 128 * 40 + 256 * 232 for registers in given)
+
+
+@needs_built
 def test_a_score_of_the_hopper_subspace_kernels_costs_one_multiply_add_and_half_an_and() -> None:
     """Between the last product of a tile and the vote that ends its epilogue, and before the first product."""
     if "90a" not in module().architectures:
@@ -98,6 +108,24 @@ def test_a_score_of_the_hopper_subspace_kernels_costs_one_multiply_add_and_half_
         assert begin.count("LDS") <= sums // 4 + 4
         seen.add(shape[0])
     assert len(seen) == 3
+
+
+@needs_built
+@pytest.mark.parametrize(("architecture", "product", "rows"), [("sm_90a", "HGMMA", 2), ("sm_80", "HMMA", 4)])
+def test_the_lanes_that_share_a_row_take_its_bar_from_one_of_them(
+    architecture: str, product: str, rows: int
+) -> None:
+    """Before the first product: a best that others raise may be read as two values by two lanes."""
+    if architecture.removeprefix("sm_") not in module().architectures:
+        pytest.skip(f"not built for {architecture}")
+    kernels = [
+        [word.split(".")[0] for word in INSTRUCTION.findall(body)]
+        for body in re.split(r"Function : ", dumped("-sass", "-arch", architecture))[1:]
+        if "filter_kernel" in body.split("\n")[0]
+    ]
+    filters = [code for code in kernels if product in code]
+    assert filters
+    assert all(code[: code.index(product)].count("SHFL") >= rows for code in filters)
 
 
 @needs_built
@@ -142,3 +170,4 @@ def test_kernels_spill_nothing_and_warn_of_nothing(source: str, architecture: st
     assert spills
     assert set(spills) == {("0", "0", "0")}, report
     assert "warning" not in report.lower(), report
+    assert "Performance Loss" not in report, report  # products one after the other, or setmaxnreg ignored
