@@ -85,7 +85,8 @@ def tile(narrow: bool, width: int, capability: tuple[int, int]) -> tuple[int, in
     few = capability >= (10, 0)  # more targets spill
     if narrow:
         stages = 2 if width == 256 or small else 3
-        return (64 if small and width == 256 else 128), (64 if small or few else 128), width, stages
+        fewer = few or (capability < (9, 0) and width == 256)
+        return (64 if small and width == 256 else 128), (64 if small or fewer else 128), width, stages
     block_targets = 64 if few or section_of(width) > 0 else 128  # sections need a second accumulator
     if capability >= (9, 0) and not small:
         return 128, block_targets, 64, 4
@@ -155,11 +156,16 @@ def estimate_of(packed):
 
 @triton.jit
 def open_rows(row, rows, scale, slack, best, count, room):
-    """Scale, slack and bar of these rows; a bar of +inf where the list has overflowed or there is no row."""
+    """Scale, slack and bar of these rows; a bar of +inf where the list has overflowed or there is no row.
+
+    The best is read by adding 0, once for each row: other programs raise it meanwhile, and lanes that hold copies of
+    a row and read it one by one might not agree on the bar that its scores are counted from.
+    """
     inside = row < rows
+    seen = tl.where(inside, tl.atomic_add(best + row, 0, mask=inside, sem="relaxed"), 0)
     width = tl.load(slack + row, mask=inside, other=0.0)
     found = tl.load(count + row, mask=inside, other=0)
-    bar = estimate_of(tl.load(best + row, mask=inside, other=0)) - width
+    bar = estimate_of(seen) - width
     closed = (found > room) | (row >= rows)
     return tl.load(scale + row, mask=inside, other=1.0), width, tl.where(closed, float("inf"), bar)
 
