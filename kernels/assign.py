@@ -118,7 +118,7 @@ def best_tiles(
     """best_out, winner_out (rows, splits): the largest fp32 score of each part, its lowest index or -1."""
     row = tl.program_id(0).to(tl.int64) * BLOCK_ROWS + tl.arange(0, BLOCK_ROWS)
     row_inside = row < rows
-    split = tl.program_id(1)
+    split = tl.program_id(1).to(tl.int64)  # the end of the last part may pass 2³¹
     width = tl.cdiv(tl.cdiv(targets, BLOCK_TARGETS), splits) * BLOCK_TARGETS
     best = tl.full((BLOCK_ROWS,), float("-inf"), dtype=tl.float32)
     winner = tl.full((BLOCK_ROWS,), -1, dtype=tl.int64)
@@ -154,7 +154,7 @@ def list_tiles(
     row_inside = slot < rows
     row = tl.load(row_list + slot, mask=row_inside, other=0)
     least = tl.load(threshold + slot, mask=row_inside, other=float("inf"))
-    split = tl.program_id(1)
+    split = tl.program_id(1).to(tl.int64)  # the end of the last part may pass 2³¹
     part = slot * splits + split
     width = tl.cdiv(tl.cdiv(targets, BLOCK_TARGETS), splits) * BLOCK_TARGETS
     found = tl.zeros((BLOCK_ROWS,), dtype=tl.int64)

@@ -14,7 +14,7 @@
 // 32 rows), x 4 * 64 elements per warp from L1, for 2 * 4 * 8 * 64 operations a warp.
 //
 // The folding costs 320 shuffles per 32 scores, as much as about 300 depths: slow for small d. Where float64
-// runs at 1/64 of float32 (consumer GPUs) the Triton filter is the better engine. Made fast later.
+// runs at 1/64 of float32 (consumer GPUs) the Triton filter is the better engine.
 //
 // Not run on hardware.
 #include "cuda/launch.cuh"

@@ -240,3 +240,19 @@ def test_one_step_of_the_tensor_cores_is_within_the_assumed_constant(seed: int) 
     worst = ((got - exact).abs() / size).max() * 2**23
     print(f"worst step: {worst:.2f} of {halves.STEP}")
     assert worst <= halves.STEP
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("start", [1.0, 64.0])
+@pytest.mark.parametrize("depth", [32, 256, 4096])
+def test_a_chain_of_steps_is_within_its_bound_also_from_a_large_sum(depth: int, start: float) -> None:
+    """|error| ≤ κ·Σ|xy| over the depth, the first step being of that size and the others adding to its sum."""
+    generator = torch.Generator("cuda").manual_seed(depth)
+    x, y = (torch.randn((2048, depth), device="cuda", generator=generator) for _ in range(2))
+    x[:, :16] *= start
+    x, y = x.half(), y.half()
+    got = torch.mm(x, y.T, out_dtype=torch.float32).double()
+    exact, size = x.double() @ y.double().T, x.double().abs() @ y.double().abs().T
+    worst = float(((got - exact).abs() / size).max())
+    print(f"depth {depth}, start {start:g}: {worst / halves.kappa(depth, 0):.3f} of the bound")
+    assert worst <= halves.kappa(depth, 0)
