@@ -154,7 +154,7 @@ def list_tiles(
     row_inside = slot < rows
     row = tl.load(row_list + slot, mask=row_inside, other=0)
     least = tl.load(threshold + slot, mask=row_inside, other=float("inf"))
-    split = tl.program_id(1).to(tl.int64)  # the end of the last part may pass 2³¹
+    split = tl.program_id(1)
     part = slot * splits + split
     width = tl.cdiv(tl.cdiv(targets, BLOCK_TARGETS), splits) * BLOCK_TARGETS
     found = tl.zeros((BLOCK_ROWS,), dtype=tl.int64)
