@@ -8,6 +8,7 @@
 #pragma once
 #include "cpu/assignment/quantise.hpp"
 #include "cpu/assignment/tree.hpp"
+#include "cpu/assignment/whole_rows.hpp"
 
 namespace brenier::assignment::BRENIER_ISA {
 
@@ -15,7 +16,9 @@ constexpr double FIRST_STEP = 0.2, LAST_STEP = 1e-3, STEP_RATIO = 0.08;  // ε i
 constexpr int64_t PATIENCE = 160;  // whole matrices read before paths take over
 constexpr int64_t SAMPLES = 24;   // rows, and columns of each, looked at for the scale
 constexpr int64_t WHOLE_ROWS_UP_TO = 384;  // no lists while bidding
-constexpr int BIDS_PER_STEP = 32;
+constexpr int64_t TOGETHER = 4;  // rows that look at the same prices
+constexpr int ROUNDS_PER_STEP = 8;
+constexpr int64_t ROWS_PER_STEP = 16;
 
 class Auction final : public Assignment {
    public:
@@ -23,9 +26,8 @@ class Auction final : public Assignment {
     Auction(const Problem& problem, bool insist)
         : problem_(problem),
           n_(problem.size),
-          width_((n_ + INT_LANES - 1) / INT_LANES * INT_LANES),
+          width_((n_ + STEP_LANES - 1) / STEP_LANES * STEP_LANES),
           insist_(insist),
-          whole_rows_(n_ <= WHOLE_ROWS_UP_TO),
           arena_(bytes()) {
         if (arena_.valid()) place();
     }
@@ -39,7 +41,7 @@ class Auction final : public Assignment {
     Outcome write(int64_t* permutation, double* row_duals, double* column_duals) const override {
         return outcome(
             m_, problem_, lower_, 1.0, largest_, random_total(), excess_, false,
-            [this](int64_t i, int64_t j) { return cost_at(problem_, i, j); }, permutation, row_duals, column_duals);
+            [this](int64_t i, int64_t j) { return j == m_.column_of[i] ? given_[i] : identity_[i]; }, permutation, row_duals, column_duals);
     }
     bool declined() const { return declined_; }  // the problem is one for paths
     bool stalled() const { return stalled_; }    // found out while bidding
@@ -62,29 +64,42 @@ class Auction final : public Assignment {
     double sampled_variance() const;
     // bidding, on integers
     void sift();
+    int32_t over_best(int64_t i);
     void settle();
     void bid();
-    void bid_once();
+    template <class Price> void bid_together(Price* price);
+    bool raise(uint16_t& price, const BidTwo& two);
+    bool raise(int32_t& price, const BidTwo& two);
     void next_epsilon();
+    void enter_whole_rows();
+    void leave_whole_rows();
+    int32_t whole_epsilon() const { return epsilon_ > STEP ? epsilon_ >> STEP_BITS : 1; }
+    BidTwo look(int64_t i, const uint16_t* price);
+    int32_t lowest_whole(int64_t i);
+    void renew(int64_t i, int32_t near);
     void renew(int64_t i);
-    BidTwo look(int64_t i);
+    BidTwo look(int64_t i, const int32_t* price);
     int32_t lowest(int64_t i);
     bool good_enough() const;
     // the finish, in float64
     void price();
-    void fetch(int64_t i);
-    void remake(int64_t i);
-    void tighten();
-    BestTwo listed_two(int64_t i);
+    int32_t units_up_to(int64_t i, double value) const;
+    double exact_at(int64_t i, int64_t j) const;
+    int32_t candidates(int64_t i, int32_t limit);
+    double exact_lowest(int64_t i, double known);
+    BestTwo exact_two(int64_t i, int32_t limit);
     BestTwo whole_row_two(int64_t i);
     BestTwo exact_look(int64_t i);
-    double exact_lowest(int64_t i);
-    double exact_bound(int64_t i) const { return double(lists_[i].bound) * unit_ + least_[i]; }
+    BestTwo longer_look(int64_t i);
+    void tighten();
+    double proved(int64_t i, int32_t units) const { return double(units) * unit_ + least_[i]; }
+    double exact_bound(int64_t i) const { return proved(i, bound_[i]); }
     double own(int64_t i) const { return cost_at(problem_, i, m_.column_of[i]) + m_.price[m_.column_of[i]]; }
     void raised(int64_t j) { price_[j] = int32_t(m_.price[j] / unit_) - (m_.price[j] < 0); }
     void repair();
     void search();
     void start_tree();
+    void fetch(int64_t i);
     void grow(int64_t i, double base);
     void relax_list(int64_t i, double base);
     void relax_all(int64_t i, double base);
@@ -108,26 +123,26 @@ class Auction final : public Assignment {
     bool impatient() const { return effort_ > PATIENCE * n_ * n_ + (int64_t(1) << 16); }
 
     Problem problem_;
-    int64_t n_, width_;  // width: n rounded up to INT_LANES
-    bool insist_, whole_rows_;
+    int64_t n_, width_;  // width: n rounded up to STEP_LANES
+    bool insist_, whole_rows_ = false;
     Arena arena_;
     Matching m_;  // its prices are not kept up while bidding
     Tree tree_;
     uint16_t* steps_;  // of costs above the row's least
-    int32_t* costs_;   // the same in 64ths, where whole rows are read
+    uint16_t* whole_price_;  // in steps too, while whole rows are read
     CandidateList* lists_;
-    double *exact_cost_, *least_, *lower_, *column_sum_, *sample_;
+    double *exact_cost_, *least_, *lower_, *column_sum_, *identity_, *given_, *sample_;
     void* staged_;
     float* sums_;
-    int32_t *price_, *values_, *own_;
+    int32_t *price_, *columns_, *own_, *wish_, *bound_;
 
     Stage stage_ = Stage::sample;
     Status status_ = Status::running;
     bool declined_ = false, stalled_ = false;
     int64_t work_ = 0, effort_ = 0, at_ = 0, waiting_ = 0;
     double unit_ = 1, largest_ = 0, sum_ = 0, clamped_away_ = 0, excess_ = 0;
-    int64_t tied_ = 0, wanted_ = 0;
-    int32_t usual_spread_ = 0, epsilon_ = 0, last_epsilon_ = 0;
+    int64_t tied_ = 0;
+    int32_t room_ = CAPACITY, epsilon_ = 0, last_epsilon_ = 0;
     Repair repair_;
 };
 

@@ -1,4 +1,4 @@
-// Bidding with falling ε, on integer costs and prices.
+// Bidding with falling ε, on integer costs and prices: whole rows in 16-bit steps, or lists in 64ths of them.
 #pragma once
 #include "cpu/assignment/auction.hpp"
 
@@ -8,15 +8,21 @@ namespace brenier::assignment::BRENIER_ISA {
 inline void Auction::sift() {
     if (at_ == 0) waiting_ = 0, excess_ = 0;
     if (at_ == n_) return settle();
-    const int64_t i = at_++, j = m_.column_of[i];
-    if (j == NONE) {
-        m_.waiting[waiting_++] = i;
-        excess_ = INFINITE;
-        return read(1);
+    const int64_t end = at_ + ROWS_PER_STEP < n_ ? at_ + ROWS_PER_STEP : n_;
+    for (; at_ < end && !declined_; ++at_) {
+        const int32_t over = over_best(at_);
+        m_.waiting[waiting_] = at_;
+        waiting_ += over > (whole_rows_ ? whole_epsilon() : epsilon_);
+        const bool proves = m_.column_of[at_] != NONE && own_[at_] < (whole_rows_ ? UINT16_MAX : LARGEST_COST);
+        excess_ += proves ? double(over) * (whole_rows_ ? STEP : 1) : INFINITE;  // a clamped cost proves nothing
     }
-    const int32_t over = own_[i] + price_[j] - lowest(i);
-    if (over > epsilon_) m_.waiting[waiting_++] = i;
-    excess_ += own_[i] < LARGEST_COST ? double(over) : INFINITE;  // a clamped cost proves nothing
+}
+
+// How far a row is off its best column.
+inline int32_t Auction::over_best(int64_t i) {
+    const int64_t j = m_.column_of[i];
+    if (j == NONE) return INT32_MAX;
+    return whole_rows_ ? own_[i] + whole_price_[j] - lowest_whole(i) : own_[i] + price_[j] - lowest(i);
 }
 
 // Is the pairing proved as good as asked for? Costs are rounded down by less than a step a row.
@@ -37,27 +43,53 @@ inline void Auction::settle() {
 }
 
 inline void Auction::bid() {
-    for (int k = 0; k < BIDS_PER_STEP && stage_ == Stage::bid && !declined_; ++k) bid_once();
+    for (int k = 0; k < ROUNDS_PER_STEP && stage_ == Stage::bid && !declined_; ++k) {
+        if (waiting_ == 0) return next_epsilon();
+        if (impatient()) return give_up(true);
+        whole_rows_ ? bid_together(whole_price_) : bid_together(price_);
+    }
 }
 
-// The last row in line raises the price of its best column to where the second best is ε better.
-inline void Auction::bid_once() {
-    if (waiting_ == 0) return next_epsilon();
-    if (impatient()) return give_up(true);
-    const int64_t i = m_.waiting[waiting_ - 1];
-    const BidTwo two = look(i);
-    if (declined_) return;
-    const int64_t previous = m_.row_of[two.column];
-    own_[i] = two.best - price_[two.column];
-    price_[two.column] += (two.second - two.best) + epsilon_;
-    if (price_[two.column] > HIGHEST_PRICE) return give_up(true);
-    m_.match(i, two.column);
-    if (previous == NONE) {
-        --waiting_;
-    } else {
+// The last few rows in line look at the same prices, so that the processor overlaps their looks, and bid in turn; one
+// whose column has been raised since looks again. A second best that has been raised leaves a bid valid, if lower.
+template <class Price>
+inline void Auction::bid_together(Price* price) {
+    const int64_t rows = waiting_ < TOGETHER ? waiting_ : TOGETHER;
+    int64_t* const line = m_.waiting + (waiting_ - rows);
+    BidTwo seen[TOGETHER];
+    for (int64_t k = 0; k < rows; ++k) seen[k] = look(line[k], price);
+    int64_t kept = 0, k = 0;
+    for (; k < rows && !declined_; ++k) {
+        const int64_t i = line[k];
+        int32_t own = seen[k].own;
+        if (own + int32_t(price[seen[k].column]) != seen[k].best) {
+            seen[k] = look(i, price);
+            own = seen[k].own;
+        }
+        const int64_t j = seen[k].column, previous = m_.row_of[j];
+        if (!raise(price[j], seen[k])) break;
+        own_[i] = own;
+        m_.match(i, j);
+        if (previous == NONE) continue;
         m_.displace(previous);
-        m_.waiting[waiting_ - 1] = previous;
+        line[kept++] = previous;
     }
+    for (; k < rows; ++k) line[kept++] = line[k];
+    waiting_ -= rows - kept;
+}
+
+// Raise the price of the best column to where the second best is ε better; false where it would be too high.
+inline bool Auction::raise(uint16_t& price, const BidTwo& two) {
+    const int32_t raised = int32_t(price) + (two.second - two.best) + whole_epsilon();
+    const bool fits = two.best < UINT16_MAX && raised < UINT16_MAX;
+    if (fits) price = uint16_t(raised);
+    else leave_whole_rows();
+    return fits;
+}
+inline bool Auction::raise(int32_t& price, const BidTwo& two) {
+    price += (two.second - two.best) + epsilon_;
+    if (price > HIGHEST_PRICE) give_up(true);
+    return !declined_;
 }
 
 inline void Auction::next_epsilon() {
@@ -67,40 +99,76 @@ inline void Auction::next_epsilon() {
     enter(Stage::sift);
 }
 
-inline void Auction::renew(int64_t i) {
-    read(3 * width_);
-    if (!make_list(lists_[i], steps_ + i * width_, price_, values_, width_, wanted_)) give_up(true);
+// ---- whole rows
+
+// Prices as whole steps above the least of them; lists where they do not fit.
+inline void Auction::enter_whole_rows() {
+    int32_t low = price_[0], high = low;
+    for (int64_t j = 0; j < n_; ++j) {
+        low = price_[j] < low ? price_[j] : low;
+        high = price_[j] > high ? price_[j] : high;
+    }
+    whole_rows_ = int64_t(high) - low < LARGEST_COST / 4;
+    if (!whole_rows_) return;
+    for (int64_t j = 0; j < n_; ++j) whole_price_[j] = uint16_t((price_[j] - low) >> STEP_BITS);
+    for (int64_t j = n_; j < width_; ++j) whole_price_[j] = UINT16_MAX;
 }
 
-inline BidTwo Auction::look(int64_t i) {
-    CandidateList& list = lists_[i];
-    if (whole_rows_) {
-        read(width_);
-        return best_two(costs_ + i * width_, price_, width_);
+// On to lists, in the middle of bidding or after it.
+inline void Auction::leave_whole_rows() {
+    whole_rows_ = false;
+    for (int64_t j = 0; j < n_; ++j) price_[j] = int32_t(whole_price_[j]) << STEP_BITS;
+    for (int64_t i = 0; i < n_; ++i) own_[i] <<= STEP_BITS;
+}
+
+inline BidTwo Auction::look(int64_t i, const uint16_t*) {
+    read(width_ / 2);
+    BidTwo two = best_two(steps_ + i * width_, whole_price_, width_);
+    two.own = two.best - whole_price_[two.column];
+    return two;
+}
+
+inline int32_t Auction::lowest_whole(int64_t i) {
+    read(width_ / 2);
+    return lowest_of(steps_ + i * width_, whole_price_, width_);
+}
+
+// ---- lists
+
+// A new list; `near` is the cost of some column.
+inline void Auction::renew(int64_t i, int32_t near) {
+    read(2 * width_);
+    if (!make_list(lists_[i], bound_[i], steps_ + i * width_, price_, near, columns_, width_, room_)) give_up(true);
+}
+inline void Auction::renew(int64_t i) {
+    const bool made = bound_[i] != UNMADE;
+    renew(i, made ? lowest_of(lists_[i], price_, room_) : lowest_of(steps_ + i * width_, price_, width_));
+}
+
+inline BidTwo Auction::look(int64_t i, const int32_t*) {
+    const CandidateList& list = lists_[i];
+    const bool made = bound_[i] != UNMADE;
+    read(4 * INT_LANES + room_);
+    BidTwo two = {};
+    if (made) two = best_two(list, price_, room_);
+    if (!made || two.second > bound_[i]) {
+        made ? renew(i, two.best) : renew(i);
+        if (declined_) return {};
+        two = best_two(list, price_, room_);
+        two.second = two.second < bound_[i] ? two.second : bound_[i];
     }
-    read(4 * INT_LANES + list.count);
-    if (list.count) {
-        const BidTwo two = best_two(list, price_);
-        if (two.second <= list.bound) return two;
-    }
-    renew(i);
-    if (declined_) return {};
-    BidTwo two = best_two(list, price_);
-    two.second = two.second < list.bound ? two.second : list.bound;
+    two.own = two.best - price_[two.column];
     return two;
 }
 
 inline int32_t Auction::lowest(int64_t i) {
-    CandidateList& list = lists_[i];
-    if (whole_rows_) {
-        read(width_);
-        return lowest_of(costs_ + i * width_, price_, width_);
-    }
-    read(2 * INT_LANES + list.count);
-    const int32_t least = lowest_of(list, price_);
-    if (least <= list.bound) return least;
-    renew(i);
-    return declined_ ? least : lowest_of(list, price_);
+    const CandidateList& list = lists_[i];
+    read(2 * INT_LANES + room_);
+    const bool made = bound_[i] != UNMADE;
+    const int32_t least = made ? lowest_of(list, price_, room_) : INT32_MAX;
+    if (made && least <= bound_[i]) return least;
+    made ? renew(i, least) : renew(i);
+    return declined_ ? least : lowest_of(list, price_, room_);
 }
 
 }  // namespace brenier::assignment::BRENIER_ISA

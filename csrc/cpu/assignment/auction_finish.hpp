@@ -1,39 +1,60 @@
 // From prices that are optimal within ε to the exact optimum, in float64 on the caller's scores.
+//
+// Integers say which columns may matter: cost + price is in [L − 1, …) units above the row's least, where L is the
+// integer sum (1 for the rounding of floats to steps). Only those few are looked up in the scores.
 #pragma once
 #include "cpu/assignment/auction.hpp"
 
 namespace brenier::assignment::BRENIER_ISA {
 
-// ---- price: integers become float64; lists get exact costs
-
 inline void Auction::price() {
-    if (at_ == 0)
-        for (int64_t j = 0; j < n_; ++j) m_.price[j] = double(price_[j]) * unit_;
-    if (at_ == n_) {
-        const bool stop = problem_.gap > 0 && good_enough();
-        return enter(stop ? Stage::certify : Stage::tighten);
+    if (whole_rows_) leave_whole_rows();
+    for (int64_t j = 0; j < n_; ++j) m_.price[j] = double(price_[j]) * unit_;
+    read(n_);
+    const bool stop = problem_.gap > 0 && good_enough();
+    enter(stop ? Stage::certify : Stage::tighten);
+}
+
+// ---- looks at a row: few of its scores, proved by integers
+
+// The largest integer sum that a column of at most this value can have.
+inline int32_t Auction::units_up_to(int64_t i, double value) const {
+    const double units = (value - least_[i]) / unit_ + 2;
+    return units < double(HIGHEST_PRICE * 2) ? int32_t(units) : HIGHEST_PRICE * 2;
+}
+
+inline double Auction::exact_at(int64_t i, int64_t j) const { return cost_at(problem_, i, j) + m_.price[j]; }
+
+// The columns, of the list where there is one, whose integer sums are at most `limit`; how many.
+inline int32_t Auction::candidates(int64_t i, int32_t limit) {
+    const bool listed = bound_[i] != UNMADE;
+    read(listed ? 2 * INT_LANES + room_ : width_);
+    return listed ? collect(lists_[i], price_, limit, columns_, room_)
+                  : collect(steps_ + i * width_, price_, limit, columns_, width_);
+}
+
+// The least of the row, given that some column has `known`.
+inline double Auction::exact_lowest(int64_t i, double known) {
+    const int32_t limit = units_up_to(i, known);
+    double least = known;
+    for (int32_t k = candidates(i, limit); k-- > 0;) least = lesser(least, exact_at(i, columns_[k]));
+    if (bound_[i] == UNMADE || least <= exact_bound(i)) return least;
+    read(width_);
+    for (int32_t k = collect(steps_ + i * width_, price_, limit, columns_, width_); k-- > 0;)
+        least = lesser(least, exact_at(i, columns_[k]));
+    return least;
+}
+
+// Smallest and second smallest of those up to `limit`.
+inline BestTwo Auction::exact_two(int64_t i, int32_t limit) {
+    BestTwo two = {INFINITE, INFINITE, 0};
+    for (int32_t k = candidates(i, limit); k-- > 0;) {
+        const double value = exact_at(i, columns_[k]), worse = value < two.best ? two.best : value;
+        two.second = worse < two.second ? worse : two.second;
+        two.column = value < two.best ? columns_[k] : two.column;
+        two.best = value < two.best ? value : two.best;
     }
-    if (!lists_[at_].count) renew(at_);
-    if (!declined_) fetch(at_++);
-}
-
-inline void Auction::fetch(int64_t i) {
-    const CandidateList& list = lists_[i];
-    double* const cost = exact_cost_ + i * CAPACITY;
-    read(list.count);
-    for (int32_t k = 0; k < list.count; ++k) cost[k] = cost_at(problem_, i, list.column[k]);
-    for (int32_t k = list.count; k < list.padded(); ++k) cost[k] = INFINITE;
-}
-
-inline void Auction::remake(int64_t i) {
-    renew(i);
-    if (!declined_) fetch(i);
-}
-
-inline BestTwo Auction::listed_two(int64_t i) {
-    const CandidateList& list = lists_[i];
-    read(2 * INT_LANES + list.count);
-    return best_two(exact_cost_ + i * CAPACITY, list.column, list.count, m_.price);
+    return two;
 }
 
 // From the scores themselves, where costs are beyond what steps can tell apart.
@@ -44,20 +65,28 @@ inline BestTwo Auction::whole_row_two(int64_t i) {
     return best_two(cost, m_.price, width_);
 }
 
-// Smallest and (no more than the) second smallest over a row, proved by the list's bound, a new list or the row.
+// Smallest and (no more than the) second smallest over a row: among columns about as good as its last, of its list, of a
+// new list, or of the whole row.
 inline BestTwo Auction::exact_look(int64_t i) {
-    BestTwo two = listed_two(i);
-    if (two.second <= exact_bound(i)) return two;
-    remake(i);
-    two = listed_two(i);
-    if (two.best > exact_bound(i)) return whole_row_two(i);
-    two.second = two.second < exact_bound(i) ? two.second : exact_bound(i);
+    const bool made = bound_[i] != UNMADE;
+    const int32_t limit = own_[i] + price_[wish_[i]] + STEP + 2 * last_epsilon_;
+    BestTwo two = exact_two(i, limit);
+    if (two.second > proved(i, made ? lesser(limit, bound_[i]) : limit)) two = longer_look(i);
+    own_[i] = units_up_to(i, two.best - m_.price[two.column]);
+    wish_[i] = int32_t(two.column);
     return two;
 }
 
-inline double Auction::exact_lowest(int64_t i) {
-    const double least = listed_two(i).best;
-    return least <= exact_bound(i) ? least : exact_look(i).best;
+inline BestTwo Auction::longer_look(int64_t i) {
+    BestTwo two = {INFINITE, INFINITE, 0};
+    if (bound_[i] != UNMADE) two = exact_two(i, HIGHEST_PRICE * 2);
+    if (bound_[i] != UNMADE && two.second <= exact_bound(i)) return two;
+    renew(i);
+    if (declined_) return two;
+    two = exact_two(i, HIGHEST_PRICE * 2);
+    if (two.best > exact_bound(i)) return whole_row_two(i);
+    two.second = lesser(two.second, exact_bound(i));
+    return two;
 }
 
 // ---- tighten and repair: rows off their best column bid again, without ε
@@ -66,7 +95,9 @@ inline void Auction::tighten() {
     if (at_ == 0) waiting_ = 0;
     if (at_ < n_) {
         const int64_t i = at_++;
-        if (own(i) > exact_lowest(i)) m_.waiting[waiting_++] = i;
+        const double known = own(i);
+        wish_[i] = int32_t(m_.column_of[i]);
+        if (known > exact_lowest(i, known)) m_.waiting[waiting_++] = i;
         return;
     }
     for (int64_t k = 0; k < waiting_; ++k) m_.release(m_.waiting[k]);
@@ -102,14 +133,25 @@ inline void Auction::start_tree() {
     grow(tree_.root, 0);
 }
 
+// Exact costs of the listed columns, for the few rows that trees reach.
+inline void Auction::fetch(int64_t i) {
+    CandidateList& list = lists_[i];
+    read(list.count);
+    for (int32_t k = 0; k < list.count; ++k) exact_cost_[i * CAPACITY + k] = cost_at(problem_, i, list.column[k]);
+    list.fetched = 1;
+}
+
 // The row joins the tree: a column left out of its list is at least base + bound away.
 inline void Auction::grow(int64_t i, double base) {
+    if (bound_[i] == UNMADE) renew(i);
+    if (declined_) return;
     relax_list(i, base);
     tree_.add_row(i, base, base + exact_bound(i));
 }
 
 inline void Auction::relax_list(int64_t i, double base) {
     const CandidateList& list = lists_[i];
+    if (!list.fetched) fetch(i);
     const double* const cost = exact_cost_ + i * CAPACITY;
     read(INT_LANES + list.count);
     for (int32_t k = 0; k < list.count; ++k) {
@@ -129,7 +171,7 @@ inline void Auction::relax_all(int64_t i, double base) {
 inline void Auction::extend_tree() {
     const int32_t k = tree_.least_reaching();
     const int64_t i = tree_.row[k];
-    remake(i);
+    renew(i);
     if (declined_) return;
     const double limit = tree_.base[k] + exact_bound(i);
     if (limit > tree_.limit[k]) {
@@ -166,8 +208,10 @@ inline void Auction::certify() {
         return;
     }
     const int64_t i = at_++;
-    lower_[i] = exact_lowest(i);
-    excess_ += own(i) - lower_[i];
+    given_[i] = cost_at(problem_, i, m_.column_of[i]);
+    const double own = given_[i] + m_.price[m_.column_of[i]];
+    lower_[i] = exact_lowest(i, own);
+    excess_ += own - lower_[i];
 }
 
 }  // namespace brenier::assignment::BRENIER_ISA

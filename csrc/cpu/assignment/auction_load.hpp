@@ -5,22 +5,22 @@
 namespace brenier::assignment::BRENIER_ISA {
 
 inline int64_t Auction::bytes() const {
-    const int64_t priced = whole_rows_ ? width_ * n_ : 0;
-    return Arena::bytes_of<int32_t>(priced) + Arena::bytes_of<uint16_t>(width_ * n_) + Arena::bytes_of<CandidateList>(n_) +
-           Arena::bytes_of<double>(n_ * CAPACITY) + 4 * Arena::bytes_of<double>(width_) + Arena::bytes_of<double>(SAMPLES * SAMPLES) +
-           4 * Arena::bytes_of<int32_t>(width_) + Matching::bytes(width_) + Tree::bytes(width_) + CACHE_LINE;
+    const int64_t longer = width_ + INT_LANES;
+    return Arena::bytes_of<uint16_t>(width_ * n_) + Arena::bytes_of<uint16_t>(width_) + Arena::bytes_of<CandidateList>(n_) +
+           Arena::bytes_of<double>(n_ * CAPACITY) + 6 * Arena::bytes_of<double>(width_) + Arena::bytes_of<double>(SAMPLES * SAMPLES) +
+           6 * Arena::bytes_of<int32_t>(longer) + Matching::bytes(width_) + Tree::bytes(width_) + CACHE_LINE;
 }
 
 inline void Auction::place() {
     steps_ = arena_.take<uint16_t>(width_ * n_);
-    costs_ = arena_.take<int32_t>(whole_rows_ ? width_ * n_ : 0);
+    whole_price_ = arena_.take<uint16_t>(width_);
     lists_ = arena_.take<CandidateList>(n_);
     exact_cost_ = arena_.take<double>(n_ * CAPACITY);
-    for (double** array : {&least_, &lower_, &column_sum_}) *array = arena_.take<double>(width_);
+    for (double** array : {&least_, &lower_, &column_sum_, &identity_, &given_}) *array = arena_.take<double>(width_);
     staged_ = arena_.take<double>(width_);
     sample_ = arena_.take<double>(SAMPLES * SAMPLES);
     sums_ = arena_.take<float>(width_);
-    for (int32_t** array : {&price_, &values_, &own_}) *array = arena_.take<int32_t>(width_);
+    for (int32_t** array : {&price_, &columns_, &own_, &wish_, &bound_}) *array = arena_.take<int32_t>(width_ + INT_LANES);
     m_.place(arena_, n_, width_);
     tree_.place_in(arena_, width_);
     for (int64_t j = 0; j < width_; ++j) sums_[j] = 0, column_sum_[j] = 0;
@@ -84,9 +84,10 @@ inline void Auction::load_row(int64_t i) {
     if (!facts.finite) return give_up(false);
     least_[i] = facts.least;
     largest_ = __builtin_fmax(largest_, __builtin_fmax(__builtin_fabs(facts.least), __builtin_fabs(facts.greatest)));
-    const float most = quantise_row(staged, facts.least, float(1 / (unit_ * STEP)), steps_ + i * width_, sums_, width_);
-    if (whole_rows_) shift_row(steps_ + i * width_, costs_ + i * width_, width_);
-    if (!(most < 65535.0f)) add_clamped(i, facts.least);
+    identity_[i] = double(staged[i]);
+    const float scale = float(1 / (unit_ * STEP));
+    quantise_row(staged, facts.least, scale, steps_ + i * width_, sums_, width_);
+    if (!(float(facts.greatest - facts.least) * scale < 65535.0f)) add_clamped(i, facts.least);
 }
 
 // What clamping took from the row's sum.
@@ -128,32 +129,40 @@ inline void Auction::centre() {
     const double mean = steps / double(n_);
     for (int64_t j = 0; j < n_; ++j) price_[j] = int32_t(__builtin_rint((mean - column_sum_[j]) / double(n_) * STEP));
     for (int64_t j = n_; j < width_; ++j) price_[j] = PADDING - 2 * LARGEST_COST;
+    for (int64_t j = width_; j < width_ + INT_LANES; ++j) price_[j] = PADDING;  // where lists have no column
     const double deviation = __builtin_sqrt(sampled_variance());
     const int32_t coarse = int32_t(FIRST_STEP * deviation), fine = int32_t(LAST_STEP * deviation);
     last_epsilon_ = fine > 1 ? fine : 1;
     const bool warm = start_from_prices();
     epsilon_ = !warm && coarse > last_epsilon_ ? coarse : last_epsilon_;
-    const int64_t usual = n_ <= 2048 ? 24 : 32;
-    wanted_ = usual < n_ / 3 ? usual : n_ / 3 + 1;
-    usual_spread_ = int32_t(deviation / 16);
-    for (int64_t i = 0; i < n_; ++i) lists_[i].count = 0, lists_[i].spread = usual_spread_;
+    room_ = n_ <= 2048 ? 32 : 48;
+    for (int64_t i = 0; i < n_; ++i) bound_[i] = UNMADE, lists_[i].spread = int32_t(deviation / 2);
+    if (n_ <= WHOLE_ROWS_UP_TO) enter_whole_rows();
     enter(Stage::sift);
 }
 
 // Of cost + price, over a sample of rows.
 inline double Auction::sampled_variance() const {
-    const int64_t samples = n_ < SAMPLES ? n_ : SAMPLES;
+    const int64_t samples = n_ < SAMPLES ? n_ : SAMPLES, whole = n_ / INT_LANES * INT_LANES;
     double variance = 0;
     for (int64_t k = 0; k < samples; ++k) {
         const uint16_t* row = steps_ + k * n_ / samples * width_;
-        double sum = 0, squares = 0;
-        for (int64_t j = 0; j < n_; ++j) {
-            const double value = double((int32_t(row[j]) << STEP_BITS) + price_[j]);
-            sum += value;
+        Floats sums = {}, squares = {};
+        const float typical = float((int32_t(row[0]) << STEP_BITS) + price_[0]);
+        for (int64_t j = 0; j < whole; j += INT_LANES) {
+            const Floats value = __builtin_convertvector(sums_at(row, price_, j), Floats) - typical;
+            sums += value;
             squares += value * value;
         }
+        double sum = 0, square = 0;
+        for (int64_t lane = 0; lane < INT_LANES; ++lane) sum += double(sums[lane]), square += double(squares[lane]);
+        for (int64_t j = whole; j < n_; ++j) {
+            const double value = double((int32_t(row[j]) << STEP_BITS) + price_[j]) - double(typical);
+            sum += value;
+            square += value * value;
+        }
         const double mean = sum / double(n_);
-        variance += (squares / double(n_) - mean * mean) / double(samples);
+        variance += (square / double(n_) - mean * mean) / double(samples);
     }
     return variance > 0 ? variance : 0;
 }

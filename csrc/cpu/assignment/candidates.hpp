@@ -8,108 +8,131 @@
 
 namespace brenier::assignment::BRENIER_ISA {
 
-constexpr int64_t CAPACITY = 80;
-constexpr int GROUPS = 8;         // vectors of running minima, by whose rank the bound is chosen
+constexpr int32_t CAPACITY = 48;
 constexpr int STEP_BITS = 6;
 constexpr int32_t STEP = 1 << STEP_BITS, LARGEST_COST = 65535 << STEP_BITS;
-constexpr int32_t HIGHEST_PRICE = 1 << 28, PADDING = 1 << 30;  // no bound reaches PADDING − 2^23, no sum 2^31
+constexpr int32_t HIGHEST_PRICE = 1 << 28, PADDING = 1 << 30;  // no bound reaches PADDING − 2^24, no sum 2^31
 
 struct CandidateList {
-    int32_t bound;   // every column not listed costs at least this, price included
-    int32_t spread;  // bound − minimum at the last making: the first guess for the next
-    int32_t count;   // 0: not made yet
-    alignas(64) int32_t cost[CAPACITY];
-    int32_t column[CAPACITY];
-
-    int32_t padded() const { return (count + int32_t(INT_LANES) - 1) / int32_t(INT_LANES) * int32_t(INT_LANES); }
+    alignas(64) uint16_t cost[CAPACITY];
+    int32_t spread;  // of the bound above the least: the guess for the next list
+    int32_t count;
+    int32_t fetched;  // whether exact costs have been read
+    alignas(64) int32_t column[CAPACITY];
 };
+constexpr int32_t UNMADE = INT32_MIN;  // the bound of a list that is not made yet
 
 struct BidTwo {
     int32_t best, second, column;
+    int32_t own = 0;  // cost of the best column without its price
 };
 
-inline int64_t count_at_most(const Ints* minima, int32_t bound) {
-    int64_t total = 0;
-    for (int g = 0; g < GROUPS; ++g) total += __builtin_popcount(at_most_bits(minima[g], all(bound)));
-    return total;
+// Cost + price of INT_LANES columns, of a row or of its list.
+BRENIER_INLINE Ints sums_at(const uint16_t* steps, const int32_t* price, int64_t j) {
+    return (widen(steps + j) << STEP_BITS) + load(price + j);
+}
+BRENIER_INLINE Ints listed_sums(const CandidateList& list, const int32_t* price, int32_t k) {
+    return (widen(list.cost + k) << STEP_BITS) + gather(price, load(list.column + k));
 }
 
-// Cost + price into `values`, and the minima of GROUPS × INT_LANES interleaved groups of columns.
-inline int32_t group_minima(const uint16_t* steps, const int32_t* price, int32_t* values, Ints* minima, int64_t width) {
-    for (int g = 0; g < GROUPS; ++g) minima[g] = all(PADDING);
-    int64_t j = 0;
-    for (; j + GROUPS * INT_LANES <= width; j += GROUPS * INT_LANES)
-        for (int g = 0; g < GROUPS; ++g) {
-            const int64_t k = j + g * INT_LANES;
-            const Ints sum = (widen(steps + k) << STEP_BITS) + load(price + k);
-            store(values + k, sum);
-            minima[g] = lower(minima[g], sum);
+// Places of the bits, in order; how many. Four are written whatever there are, so that few branches are taken.
+BRENIER_INLINE int32_t places_of(uint64_t bits, int32_t first, int32_t* places) {
+    const int32_t count = __builtin_popcountll(bits);
+    for (int32_t k = 0; k < 4; ++k, bits &= bits - 1) places[k] = first + __builtin_ctzll(bits | uint64_t(1) << 63);
+    for (int32_t k = 4; k < count; ++k, bits &= bits - 1) places[k] = first + __builtin_ctzll(bits);
+    return count;
+}
+
+// The columns of a row at or below a bound; how many.
+inline int32_t collect(const uint16_t* steps, const int32_t* price, int32_t bound, int32_t* columns, int64_t width) {
+    int32_t count = 0;
+    const Ints highest = all(bound);
+    for (int64_t j = 0; j < width; j += 2 * INT_LANES) {
+        const uint32_t low = at_most_bits(sums_at(steps, price, j), highest);
+        const uint32_t high = at_most_bits(sums_at(steps, price, j + INT_LANES), highest);
+        uint64_t bits = low | high << INT_LANES;
+        if ((j += 2 * INT_LANES) < width) {
+            const uint64_t third = at_most_bits(sums_at(steps, price, j), highest);
+            const uint64_t last = at_most_bits(sums_at(steps, price, j + INT_LANES), highest);
+            bits |= third << 2 * INT_LANES | last << 3 * INT_LANES;
         }
-    for (int g = 0; j < width; j += INT_LANES, ++g) {
-        const Ints sum = (widen(steps + j) << STEP_BITS) + load(price + j);
-        store(values + j, sum);
-        minima[g] = lower(minima[g], sum);
+        count += places_of(bits, int32_t(j - 2 * INT_LANES), columns + count);
     }
-    Ints least = minima[0];
-    for (int g = 1; g < GROUPS; ++g) least = lower(least, minima[g]);
+    return count;
+}
+
+inline int32_t lowest_of(const uint16_t* steps, const int32_t* price, int64_t width) {
+    Ints least = all(INT32_MAX);
+    for (int64_t j = 0; j < width; j += INT_LANES) least = lower(least, sums_at(steps, price, j));
     return lowest(least);
 }
 
-// A spread that lists about `wanted` groups, by bisection from the last one.
-inline int32_t choose_spread(const Ints* minima, int32_t least, int32_t guess, int64_t wanted) {
-    int32_t low = 1, high = guess > 1 ? guess : 1;
-    int64_t count = count_at_most(minima, least + high);
-    while (count < wanted && high < HIGHEST_PRICE / 2) {
-        low = high;
-        high *= 2;
-        count = count_at_most(minima, least + high);
+// Those of some columns of the row that are at or below a bound.
+inline int32_t collect_again(const uint16_t* steps, const int32_t* price, int32_t bound, int32_t* columns, int32_t count) {
+    int32_t kept = 0;
+    for (int32_t k = 0; k < count; k += INT_LANES) {
+        const Ints here = int_lanes() < all(count - k) ? load_any(columns + k) : Ints{};
+        const Ints sums = (gather(steps, here) << STEP_BITS) + gather(price, here);
+        const unsigned present = at_most_bits(int_lanes(), all(count - k - 1));
+        kept += compress(columns + kept, here, present & at_most_bits(sums, all(bound)));
     }
-    for (int i = 0; i < 12 && count > wanted + wanted / 4 && high - low > 1; ++i) {
-        const int32_t middle = low + (high - low) / 2;
-        const int64_t inside = count_at_most(minima, least + middle);
-        (inside >= wanted ? high : low) = middle;
-        count = inside >= wanted ? inside : count;
-    }
-    return high;
+    return kept;
 }
 
-// Positions of every value at or below the bound; false when there are too many.
-inline bool fill_list(CandidateList& list, const int32_t* values, int32_t bound, int64_t width) {
-    int32_t count = 0;
-    const Ints highest = all(bound);
-    Ints here = int_lanes();
-    for (int64_t j = 0; j < width; j += INT_LANES, here += int32_t(INT_LANES)) {
-        if (count > CAPACITY - INT_LANES) return false;
-        count += compress(list.column + count, here, at_most_bits(load(values + j), highest));
+// Lower the bound towards `near`, then towards the least, until no more than `room` columns are left; false when equal
+// ones never are so few.
+inline bool thin(const uint16_t* steps, const int32_t* price, int32_t near, int32_t& bound, int32_t* columns, int32_t& count,
+                 int64_t width, int32_t room) {
+    while (count > room) {
+        if (bound <= near) {
+            const int32_t least = lowest_of(steps, price, width);
+            if (bound == least) return false;
+            near = least;
+        }
+        bound = near + int32_t(int64_t(bound - near) * 3 / 4);
+        count = collect_again(steps, price, bound, columns, count);
+    }
+    return true;
+}
+
+// Listed columns and costs; unused places point past the columns, at PADDING.
+inline void fill_list(CandidateList& list, const uint16_t* steps, const int32_t* columns, int32_t count, int64_t width,
+                      int32_t room) {
+    for (int32_t k = 0; k < room; k += INT_LANES) {
+        const Ints here = int_lanes() < all(count - k) ? load_any(columns + k) : all(int32_t(width));
+        store(list.column + k, here);
+        store(list.cost + k, gather(steps, here));
     }
     list.count = count;
-    list.bound = bound;
-    return true;
+    list.fetched = 0;
 }
 
-// Costs of the listed columns; unused places up to a whole vector cost more than any and point at the first column.
-inline void fill_costs(CandidateList& list, const uint16_t* steps) {
-    for (int32_t k = 0; k < list.count; ++k) list.cost[k] = int32_t(steps[list.column[k]]) << STEP_BITS;
-    for (int32_t k = list.count; k < list.padded(); ++k) list.column[k] = 0, list.cost[k] = PADDING;
-}
-
-// Make a row's list at the present prices; false when equal columns overflow it, so that no bound holds.
-inline bool make_list(CandidateList& list, const uint16_t* steps, const int32_t* price, int32_t* values, int64_t width,
-                      int64_t wanted) {
-    Ints minima[GROUPS];
-    const int32_t least = group_minima(steps, price, values, minima, width);
-    list.spread = choose_spread(minima, least, list.spread, wanted);
-    for (;;) {
-        if (fill_list(list, values, least + list.spread, width)) break;
-        if (list.spread == 0) return false;
-        list.spread /= 2;
+// Make a row's list at the present prices, in one pass where its last spread still gives about as many columns; `near`
+// is the cost of some column. False when equal columns overflow it, so that no bound holds.
+inline bool make_list(CandidateList& list, int32_t& bound, const uint16_t* steps, const int32_t* price, int32_t near,
+                      int32_t* columns, int64_t width, int32_t room) {
+    const int32_t usual = room * 3 / 4, wanted = width / 8 < usual ? int32_t(width / 8) : usual;
+    int32_t spread = list.spread > 1 ? list.spread : 1;
+    for (int64_t j = 0; j < width; j += 2 * INT_LANES) __builtin_prefetch(steps + j);
+    int32_t count = collect(steps, price, near + spread, columns, width);
+    while (2 * count < wanted && spread < HIGHEST_PRICE / 2) {
+        spread *= 2;
+        count = collect(steps, price, near + spread, columns, width);
     }
-    fill_costs(list, steps);
+    const int32_t lack = count < 2 * room ? wanted - count : -room;
+    list.spread = spread + int32_t(int64_t(spread) * lack / (4 * wanted));
+    bound = near + spread;
+    if (count > room && !thin(steps, price, near, bound, columns, count, width, room)) return false;
+    fill_list(list, steps, columns, count, width, room);
     return true;
 }
 
-inline void shift_row(const uint16_t* steps, int32_t* cost, int64_t width) {
-    for (int64_t j = 0; j < width; j += INT_LANES) store(cost + j, widen(steps + j) << STEP_BITS);
+// The columns of a list at or below a bound; how many.
+inline int32_t collect(const CandidateList& list, const int32_t* price, int32_t bound, int32_t* columns, int32_t room) {
+    int32_t count = 0;
+    for (int32_t k = 0; k < room; k += INT_LANES)
+        count += compress(columns + count, load(list.column + k), at_most_bits(listed_sums(list, price, k), all(bound)));
+    return count;
 }
 
 // Smallest and second smallest, and where the smallest is, per lane.
@@ -129,35 +152,15 @@ struct LaneTwo {
 };
 
 // Smallest and second smallest over the list alone.
-inline BidTwo best_two(const CandidateList& list, const int32_t* price) {
+inline BidTwo best_two(const CandidateList& list, const int32_t* price, int32_t room) {
     LaneTwo two;
-    for (int32_t k = 0; k < list.count; k += INT_LANES) {
-        const Ints columns = load(list.column + k);
-        two.see(load(list.cost + k) + gather(price, columns), columns);
-    }
+    for (int32_t k = 0; k < room; k += INT_LANES) two.see(listed_sums(list, price, k), load(list.column + k));
     return two.fold();
 }
 
-// The same over a whole row, for as many columns as are read faster than a list is made.
-inline BidTwo best_two(const int32_t* cost, const int32_t* price, int64_t width) {
-    LaneTwo two;
-    Ints here = int_lanes();
-    for (int64_t j = 0; j < width; j += INT_LANES, here += int32_t(INT_LANES))
-        two.see(load(cost + j) + load(price + j), here);
-    return two.fold();
-}
-
-inline int32_t lowest_of(const CandidateList& list, const int32_t* price) {
+inline int32_t lowest_of(const CandidateList& list, const int32_t* price, int32_t room) {
     Ints least = all(INT32_MAX);
-    for (int32_t k = 0; k < list.count; k += INT_LANES)
-        least = lower(least, load(list.cost + k) + gather(price, load(list.column + k)));
-    return lowest(least);
-}
-
-inline int32_t lowest_of(const int32_t* cost, const int32_t* price, int64_t width) {
-    Ints least = all(INT32_MAX);
-    for (int64_t j = 0; j < width; j += INT_LANES)
-        least = lower(least, load(cost + j) + load(price + j));
+    for (int32_t k = 0; k < room; k += INT_LANES) least = lower(least, listed_sums(list, price, k));
     return lowest(least);
 }
 

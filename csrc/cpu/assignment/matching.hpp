@@ -7,6 +7,9 @@ namespace brenier::assignment::BRENIER_ISA {
 
 constexpr int64_t NONE = -1;
 
+template <class Number>
+BRENIER_INLINE Number lesser(Number a, Number b) { return b < a ? b : a; }
+
 struct Matching {
     int64_t n = 0;
     double* price = nullptr;    // of a column, in costs

@@ -69,23 +69,17 @@ BRENIER_INLINE Floats above(const double* staged, double least) {
     return joined.whole;
 }
 
-// Whole steps of a staged row, added to the column sums; the largest before clamping.
+// Whole steps of a staged row, added to the column sums.
 template <class Score>
-inline float quantise_row(const Score* staged, double least, float scale, uint16_t* steps, float* sums,
-                          int64_t width) {
+inline void quantise_row(const Score* staged, double least, float scale, uint16_t* steps, float* sums, int64_t width) {
     const Floats top = Floats{} + 65535.0f;
-    Floats largest = {};
     for (int64_t j = 0; j < width; j += INT_LANES) {
         Floats exact = above(staged + j, least) * scale;
-        largest = exact > largest ? exact : largest;
         exact = exact < top ? exact : top;
         Floats* const sum = reinterpret_cast<Floats*>(sums + j);
         *sum += exact;
-        *reinterpret_cast<Shorts*>(steps + j) = __builtin_convertvector(__builtin_convertvector(exact, Ints), Shorts);
+        store(steps + j, __builtin_convertvector(exact, Ints));
     }
-    float most = 0;
-    for (int lane = 0; lane < INT_LANES; ++lane) most = largest[lane] > most ? largest[lane] : most;
-    return most;
 }
 
 // Some costs of a staged row above its least, evenly spread; whether the least is there twice.
