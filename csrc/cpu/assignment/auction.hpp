@@ -12,10 +12,11 @@
 
 namespace brenier::assignment::BRENIER_ISA {
 
-constexpr double FIRST_STEP = 0.2, LAST_STEP = 1e-3, STEP_RATIO = 0.08;  // ε in standard deviations of the costs
+constexpr double FIRST_STEP = 0.2, LAST_STEP = 5e-4, STEP_RATIO = 0.05;  // ε in standard deviations of the costs
 constexpr int64_t PATIENCE = 160;  // whole matrices read before paths take over
 constexpr int64_t SAMPLES = 24;   // rows, and columns of each, looked at for the scale
 constexpr int64_t WHOLE_ROWS_UP_TO = 384;  // no lists while bidding
+constexpr float FIRST_SPREAD = 0.4f;  // of a list's costs, in means of the row's: about 24 of 1,000 normal ones
 constexpr int64_t TOGETHER = 4;  // rows that look at the same prices
 constexpr int ROUNDS_PER_STEP = 8;
 constexpr int64_t ROWS_PER_STEP = 16;
@@ -28,6 +29,7 @@ class Auction final : public Assignment {
           n_(problem.size),
           width_((n_ + STEP_LANES - 1) / STEP_LANES * STEP_LANES),
           insist_(insist),
+          room_(n_ <= 2048 ? 32 : 48),
           arena_(bytes()) {
         if (arena_.valid()) place();
     }
@@ -61,17 +63,19 @@ class Auction final : public Assignment {
     void flush_sums();
     void centre();
     bool start_from_prices();
+    void round_prices();
     double sampled_variance() const;
+    Row row(int64_t i) const { return {steps_ + i * width_, price_, whole_price_, low_, width_}; }
     // bidding, on integers
     void sift();
     int32_t over_best(int64_t i);
     void settle();
     void bid();
     template <class Price> void bid_together(Price* price);
-    bool raise(uint16_t& price, const BidTwo& two);
-    bool raise(int32_t& price, const BidTwo& two);
+    bool raise(uint16_t* price, int64_t j, const BidTwo& two);
+    bool raise(int32_t* price, int64_t j, const BidTwo& two);
+    void round_price(int64_t j);
     void next_epsilon();
-    void enter_whole_rows();
     void leave_whole_rows();
     int32_t whole_epsilon() const { return epsilon_ > STEP ? epsilon_ >> STEP_BITS : 1; }
     BidTwo look(int64_t i, const uint16_t* price);
@@ -95,7 +99,10 @@ class Auction final : public Assignment {
     double proved(int64_t i, int32_t units) const { return double(units) * unit_ + least_[i]; }
     double exact_bound(int64_t i) const { return proved(i, bound_[i]); }
     double own(int64_t i) const { return cost_at(problem_, i, m_.column_of[i]) + m_.price[m_.column_of[i]]; }
-    void raised(int64_t j) { price_[j] = int32_t(m_.price[j] / unit_) - (m_.price[j] < 0); }
+    void raised(int64_t j) {
+        price_[j] = int32_t(m_.price[j] / unit_) - (m_.price[j] < 0);
+        round_price(j);
+    }
     void repair();
     void search();
     void start_tree();
@@ -125,11 +132,12 @@ class Auction final : public Assignment {
     Problem problem_;
     int64_t n_, width_;  // width: n rounded up to STEP_LANES
     bool insist_, whole_rows_ = false;
+    int32_t room_, low_ = 0;  // of a list; of prices, when bidding began
     Arena arena_;
     Matching m_;  // its prices are not kept up while bidding
     Tree tree_;
     uint16_t* steps_;  // of costs above the row's least
-    uint16_t* whole_price_;  // in steps too, while whole rows are read
+    uint16_t* whole_price_;  // in steps above low_, rounded down
     CandidateList* lists_;
     double *exact_cost_, *least_, *lower_, *column_sum_, *identity_, *given_, *sample_;
     void* staged_;
@@ -142,7 +150,8 @@ class Auction final : public Assignment {
     int64_t work_ = 0, effort_ = 0, at_ = 0, waiting_ = 0;
     double unit_ = 1, largest_ = 0, sum_ = 0, clamped_away_ = 0, excess_ = 0;
     int64_t tied_ = 0;
-    int32_t room_ = CAPACITY, epsilon_ = 0, last_epsilon_ = 0;
+    float growth_ = 1;  // of a row's spread, from one list to the next
+    int32_t epsilon_ = 0, last_epsilon_ = 0;
     Repair repair_;
 };
 

@@ -67,7 +67,7 @@ inline void Auction::bid_together(Price* price) {
             own = seen[k].own;
         }
         const int64_t j = seen[k].column, previous = m_.row_of[j];
-        if (!raise(price[j], seen[k])) break;
+        if (!raise(price, j, seen[k])) break;
         own_[i] = own;
         m_.match(i, j);
         if (previous == NONE) continue;
@@ -79,17 +79,24 @@ inline void Auction::bid_together(Price* price) {
 }
 
 // Raise the price of the best column to where the second best is ε better; false where it would be too high.
-inline bool Auction::raise(uint16_t& price, const BidTwo& two) {
-    const int32_t raised = int32_t(price) + (two.second - two.best) + whole_epsilon();
+inline bool Auction::raise(uint16_t* price, int64_t j, const BidTwo& two) {
+    const int32_t raised = int32_t(price[j]) + (two.second - two.best) + whole_epsilon();
     const bool fits = two.best < UINT16_MAX && raised < UINT16_MAX;
-    if (fits) price = uint16_t(raised);
+    if (fits) price[j] = uint16_t(raised);
     else leave_whole_rows();
     return fits;
 }
-inline bool Auction::raise(int32_t& price, const BidTwo& two) {
-    price += (two.second - two.best) + epsilon_;
-    if (price > HIGHEST_PRICE) give_up(true);
+inline bool Auction::raise(int32_t* price, int64_t j, const BidTwo& two) {
+    price[j] += (two.second - two.best) + epsilon_;
+    round_price(j);
+    if (price[j] > HIGHEST_PRICE) give_up(true);
     return !declined_;
+}
+
+// The price in whole steps, rounded down.
+inline void Auction::round_price(int64_t j) {
+    const int32_t steps = (price_[j] - low_) >> STEP_BITS;
+    whole_price_[j] = uint16_t(steps < UINT16_MAX ? steps : UINT16_MAX);
 }
 
 inline void Auction::next_epsilon() {
@@ -101,22 +108,10 @@ inline void Auction::next_epsilon() {
 
 // ---- whole rows
 
-// Prices as whole steps above the least of them; lists where they do not fit.
-inline void Auction::enter_whole_rows() {
-    int32_t low = price_[0], high = low;
-    for (int64_t j = 0; j < n_; ++j) {
-        low = price_[j] < low ? price_[j] : low;
-        high = price_[j] > high ? price_[j] : high;
-    }
-    whole_rows_ = int64_t(high) - low < LARGEST_COST / 4;
-    if (!whole_rows_) return;
-    for (int64_t j = 0; j < n_; ++j) whole_price_[j] = uint16_t((price_[j] - low) >> STEP_BITS);
-    for (int64_t j = n_; j < width_; ++j) whole_price_[j] = UINT16_MAX;
-}
-
 // On to lists, in the middle of bidding or after it.
 inline void Auction::leave_whole_rows() {
     whole_rows_ = false;
+    low_ = 0;
     for (int64_t j = 0; j < n_; ++j) price_[j] = int32_t(whole_price_[j]) << STEP_BITS;
     for (int64_t i = 0; i < n_; ++i) own_[i] <<= STEP_BITS;
 }
@@ -135,14 +130,19 @@ inline int32_t Auction::lowest_whole(int64_t i) {
 
 // ---- lists
 
-// A new list; `near` is the cost of some column.
+// A new list; `near` is the cost of some column. Its spread is guessed from that of the last and from
+// how those of other rows have changed.
 inline void Auction::renew(int64_t i, int32_t near) {
-    read(2 * width_);
-    if (!make_list(lists_[i], bound_[i], steps_ + i * width_, price_, near, columns_, width_, room_)) give_up(true);
+    read(width_);
+    const float last = lists_[i].spread;
+    int32_t spread = int32_t(lesser(last * growth_, float(LARGEST_COST)));
+    if (!make_list(lists_[i], bound_[i], spread, row(i), near, columns_, room_)) return give_up(true);
+    lists_[i].spread = float(spread);
+    if (last > 1) growth_ += (lesser(float(spread) / last, 2.0f) - growth_) / 16;
 }
 inline void Auction::renew(int64_t i) {
     const bool made = bound_[i] != UNMADE;
-    renew(i, made ? lowest_of(lists_[i], price_, room_) : lowest_of(steps_ + i * width_, price_, width_));
+    renew(i, made ? lowest_of(lists_[i], price_, room_) : lowest_of(row(i)));
 }
 
 inline BidTwo Auction::look(int64_t i, const int32_t*) {

@@ -30,7 +30,7 @@ inline int32_t Auction::candidates(int64_t i, int32_t limit) {
     const bool listed = bound_[i] != UNMADE;
     read(listed ? 2 * INT_LANES + room_ : width_);
     return listed ? collect(lists_[i], price_, limit, columns_, room_)
-                  : collect(steps_ + i * width_, price_, limit, columns_, width_);
+                  : collect(row(i), limit, columns_);
 }
 
 // The least of the row, given that some column has `known`.
@@ -40,7 +40,7 @@ inline double Auction::exact_lowest(int64_t i, double known) {
     for (int32_t k = candidates(i, limit); k-- > 0;) least = lesser(least, exact_at(i, columns_[k]));
     if (bound_[i] == UNMADE || least <= exact_bound(i)) return least;
     read(width_);
-    for (int32_t k = collect(steps_ + i * width_, price_, limit, columns_, width_); k-- > 0;)
+    for (int32_t k = collect(row(i), limit, columns_); k-- > 0;)
         least = lesser(least, exact_at(i, columns_[k]));
     return least;
 }

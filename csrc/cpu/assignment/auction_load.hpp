@@ -23,7 +23,10 @@ inline void Auction::place() {
     for (int32_t** array : {&price_, &columns_, &own_, &wish_, &bound_}) *array = arena_.take<int32_t>(width_ + INT_LANES);
     m_.place(arena_, n_, width_);
     tree_.place_in(arena_, width_);
-    for (int64_t j = 0; j < width_; ++j) sums_[j] = 0, column_sum_[j] = 0;
+    for (int64_t j = 0; j < width_; ++j) sums_[j] = 0, column_sum_[j] = 0, price_[j] = 0, whole_price_[j] = 0;
+    for (int64_t j = n_; j < width_; ++j) price_[j] = PADDING - 2 * LARGEST_COST, whole_price_[j] = UINT16_MAX;
+    for (int64_t j = width_; j < width_ + INT_LANES; ++j) price_[j] = PADDING;  // where lists have no column
+    for (int64_t i = 0; i < n_; ++i) bound_[i] = UNMADE;
 }
 
 inline void Auction::advance() {
@@ -88,6 +91,8 @@ inline void Auction::load_row(int64_t i) {
     const float scale = float(1 / (unit_ * STEP));
     quantise_row(staged, facts.least, scale, steps_ + i * width_, sums_, width_);
     if (!(float(facts.greatest - facts.least) * scale < 65535.0f)) add_clamped(i, facts.least);
+    lists_[i].spread = FIRST_SPREAD * float((facts.mean - facts.least) / unit_);
+    if (n_ > WHOLE_ROWS_UP_TO) renew(i, 0);  // while the row is at hand; at prices of 0
 }
 
 // What clamping took from the row's sum.
@@ -121,6 +126,19 @@ inline bool Auction::start_from_prices() {
     return true;
 }
 
+// From here on prices only rise: lists that were made at prices of 0 are proved up to their bounds less the largest fall.
+inline void Auction::round_prices() {
+    int32_t high = 0;
+    low_ = price_[0];
+    for (int64_t j = 0; j < n_; ++j) {
+        low_ = lesser(low_, price_[j]);
+        high = lesser(high, -price_[j]);
+    }
+    for (int64_t j = 0; j < n_; ++j) round_price(j);
+    for (int64_t i = 0; i < n_; ++i) bound_[i] = bound_[i] != UNMADE ? bound_[i] + lesser(low_, 0) : UNMADE;
+    whole_rows_ = n_ <= WHOLE_ROWS_UP_TO && -int64_t(high) - low_ < LARGEST_COST / 4;
+}
+
 inline void Auction::centre() {
     double steps = 0;
     for (int64_t j = 0; j < n_; ++j) steps += column_sum_[j];
@@ -128,16 +146,12 @@ inline void Auction::centre() {
     for (int64_t i = 0; i < n_; ++i) sum_ += least_[i] * double(n_);
     const double mean = steps / double(n_);
     for (int64_t j = 0; j < n_; ++j) price_[j] = int32_t(__builtin_rint((mean - column_sum_[j]) / double(n_) * STEP));
-    for (int64_t j = n_; j < width_; ++j) price_[j] = PADDING - 2 * LARGEST_COST;
-    for (int64_t j = width_; j < width_ + INT_LANES; ++j) price_[j] = PADDING;  // where lists have no column
     const double deviation = __builtin_sqrt(sampled_variance());
     const int32_t coarse = int32_t(FIRST_STEP * deviation), fine = int32_t(LAST_STEP * deviation);
     last_epsilon_ = fine > 1 ? fine : 1;
     const bool warm = start_from_prices();
     epsilon_ = !warm && coarse > last_epsilon_ ? coarse : last_epsilon_;
-    room_ = n_ <= 2048 ? 32 : 48;
-    for (int64_t i = 0; i < n_; ++i) bound_[i] = UNMADE, lists_[i].spread = int32_t(deviation / 2);
-    if (n_ <= WHOLE_ROWS_UP_TO) enter_whole_rows();
+    round_prices();
     enter(Stage::sift);
 }
 

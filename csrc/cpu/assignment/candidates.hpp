@@ -4,7 +4,7 @@
 // column that is not on the list stays above the bound: a look is exact while its answer is at or below the bound,
 // and the list is made anew when it is not. Costs are whole steps, rounded down; prices count in 64ths of a step.
 #pragma once
-#include "cpu/assignment/lanes.hpp"
+#include "cpu/assignment/steps.hpp"
 
 namespace brenier::assignment::BRENIER_ISA {
 
@@ -15,7 +15,7 @@ constexpr int32_t HIGHEST_PRICE = 1 << 28, PADDING = 1 << 30;  // no bound reach
 
 struct CandidateList {
     alignas(64) uint16_t cost[CAPACITY];
-    int32_t spread;  // of the bound above the least: the guess for the next list
+    float spread;  // of its bound above the least when it was made, or a guess
     int32_t count;
     int32_t fetched;  // whether exact costs have been read
     alignas(64) int32_t column[CAPACITY];
@@ -38,92 +38,107 @@ BRENIER_INLINE Ints listed_sums(const CandidateList& list, const int32_t* price,
 // Places of the bits, in order; how many. Four are written whatever there are, so that few branches are taken.
 BRENIER_INLINE int32_t places_of(uint64_t bits, int32_t first, int32_t* places) {
     const int32_t count = __builtin_popcountll(bits);
-    for (int32_t k = 0; k < 4; ++k, bits &= bits - 1) places[k] = first + __builtin_ctzll(bits | uint64_t(1) << 63);
+    for (int32_t k = 0; k < 4; ++k, bits &= bits - 1) {
+        int32_t place = first + __builtin_ctzll(bits | uint64_t(1) << 63);
+        asm("" : "+r"(place));  // gcc would put the four side by side in a vector first, which takes twice as long
+        places[k] = place;
+    }
     for (int32_t k = 4; k < count; ++k, bits &= bits - 1) places[k] = first + __builtin_ctzll(bits);
     return count;
 }
 
-// The columns of a row at or below a bound; how many.
-inline int32_t collect(const uint16_t* steps, const int32_t* price, int32_t bound, int32_t* columns, int64_t width) {
+// A row and the prices, in 64ths and as whole steps above `low`, rounded down; 65535 for more.
+struct Row {
+    const uint16_t* steps;
+    const int32_t* price;
+    const uint16_t* whole_price;
+    int32_t low;
+    int64_t width;
+
+    int32_t sum(int32_t j) const { return (int32_t(steps[j]) << STEP_BITS) + price[j]; }
+};
+
+inline int32_t lowest_of(const Row& row) {
+    Ints least = all(INT32_MAX);
+    for (int64_t j = 0; j < row.width; j += INT_LANES) least = lower(least, sums_at(row.steps, row.price, j));
+    return lowest(least);
+}
+
+// All columns of a row at or below a bound, and perhaps some that are less than two steps above it; how many.
+inline int32_t collect(const Row& row, int32_t bound, int32_t* columns) {
+    const int64_t above_low = (int64_t(bound) - row.low) >> STEP_BITS;
+    if (above_low < 0) return 0;
     int32_t count = 0;
-    const Ints highest = all(bound);
-    for (int64_t j = 0; j < width; j += 2 * INT_LANES) {
-        const uint32_t low = at_most_bits(sums_at(steps, price, j), highest);
-        const uint32_t high = at_most_bits(sums_at(steps, price, j + INT_LANES), highest);
-        uint64_t bits = low | high << INT_LANES;
-        if ((j += 2 * INT_LANES) < width) {
-            const uint64_t third = at_most_bits(sums_at(steps, price, j), highest);
-            const uint64_t last = at_most_bits(sums_at(steps, price, j + INT_LANES), highest);
-            bits |= third << 2 * INT_LANES | last << 3 * INT_LANES;
+    if (above_low < UINT16_MAX) {
+        const Steps highest = all(uint16_t(above_low));
+        for (int64_t j = 0; j < row.width; j += 2 * STEP_LANES) {
+            uint64_t bits = at_most_bits(clamped_sum(load(row.steps + j), load(row.whole_price + j)), highest);
+            const int64_t k = j + STEP_LANES;
+            if (k < row.width)
+                bits |= uint64_t(at_most_bits(clamped_sum(load(row.steps + k), load(row.whole_price + k)), highest)) << STEP_LANES;
+            count += places_of(bits, int32_t(j), columns + count);
         }
-        count += places_of(bits, int32_t(j - 2 * INT_LANES), columns + count);
+    } else {
+        for (int64_t j = 0; j < row.width; j += INT_LANES)
+            count += places_of(at_most_bits(sums_at(row.steps, row.price, j), all(bound)), int32_t(j), columns + count);
     }
     return count;
 }
 
-inline int32_t lowest_of(const uint16_t* steps, const int32_t* price, int64_t width) {
-    Ints least = all(INT32_MAX);
-    for (int64_t j = 0; j < width; j += INT_LANES) least = lower(least, sums_at(steps, price, j));
-    return lowest(least);
-}
-
 // Those of some columns of the row that are at or below a bound.
-inline int32_t collect_again(const uint16_t* steps, const int32_t* price, int32_t bound, int32_t* columns, int32_t count) {
+inline int32_t collect_again(const Row& row, int32_t bound, int32_t* columns, int32_t count) {
     int32_t kept = 0;
-    for (int32_t k = 0; k < count; k += INT_LANES) {
-        const Ints here = int_lanes() < all(count - k) ? load_any(columns + k) : Ints{};
-        const Ints sums = (gather(steps, here) << STEP_BITS) + gather(price, here);
-        const unsigned present = at_most_bits(int_lanes(), all(count - k - 1));
-        kept += compress(columns + kept, here, present & at_most_bits(sums, all(bound)));
+    for (int32_t k = 0; k < count; ++k) {
+        const int32_t j = columns[k];
+        columns[kept] = j;
+        kept += row.sum(j) <= bound;
     }
     return kept;
 }
 
 // Lower the bound towards `near`, then towards the least, until no more than `room` columns are left; false when equal
 // ones never are so few.
-inline bool thin(const uint16_t* steps, const int32_t* price, int32_t near, int32_t& bound, int32_t* columns, int32_t& count,
-                 int64_t width, int32_t room) {
+inline bool thin(const Row& row, int32_t near, int32_t& bound, int32_t* columns, int32_t& count, int32_t room) {
     while (count > room) {
         if (bound <= near) {
-            const int32_t least = lowest_of(steps, price, width);
+            const int32_t least = lowest_of(row);
             if (bound == least) return false;
             near = least;
         }
         bound = near + int32_t(int64_t(bound - near) * 3 / 4);
-        count = collect_again(steps, price, bound, columns, count);
+        count = collect_again(row, bound, columns, count);
     }
     return true;
 }
 
 // Listed columns and costs; unused places point past the columns, at PADDING.
-inline void fill_list(CandidateList& list, const uint16_t* steps, const int32_t* columns, int32_t count, int64_t width,
-                      int32_t room) {
-    for (int32_t k = 0; k < room; k += INT_LANES) {
-        const Ints here = int_lanes() < all(count - k) ? load_any(columns + k) : all(int32_t(width));
-        store(list.column + k, here);
-        store(list.cost + k, gather(steps, here));
+inline void fill_list(CandidateList& list, const Row& row, const int32_t* columns, int32_t count, int32_t room) {
+    for (int32_t k = 0; k < count; ++k) {
+        list.column[k] = columns[k];
+        list.cost[k] = row.steps[columns[k]];
     }
+    for (int32_t k = count; k < room; ++k) list.column[k] = int32_t(row.width), list.cost[k] = 0;
     list.count = count;
     list.fetched = 0;
 }
 
-// Make a row's list at the present prices, in one pass where its last spread still gives about as many columns; `near`
-// is the cost of some column. False when equal columns overflow it, so that no bound holds.
-inline bool make_list(CandidateList& list, int32_t& bound, const uint16_t* steps, const int32_t* price, int32_t near,
-                      int32_t* columns, int64_t width, int32_t room) {
-    const int32_t usual = room * 3 / 4, wanted = width / 8 < usual ? int32_t(width / 8) : usual;
-    int32_t spread = list.spread > 1 ? list.spread : 1;
-    for (int64_t j = 0; j < width; j += 2 * INT_LANES) __builtin_prefetch(steps + j);
-    int32_t count = collect(steps, price, near + spread, columns, width);
+// Make a row's list at the present prices, in one pass where `spread`, of its bound above `near`, the cost of some column,
+// gives about as many columns as wanted; it becomes what would have given that. False when equal columns overflow the
+// list, so that no bound holds.
+inline bool make_list(CandidateList& list, int32_t& bound, int32_t& spread, const Row& row, int32_t near, int32_t* columns,
+                      int32_t room) {
+    const int32_t usual = room * 3 / 4, wanted = row.width / 8 < usual ? int32_t(row.width / 8) : usual;
+    spread = spread > 1 ? spread : 1;
+    int32_t count = collect(row, near + spread, columns);
     while (2 * count < wanted && spread < HIGHEST_PRICE / 2) {
         spread *= 2;
-        count = collect(steps, price, near + spread, columns, width);
+        count = collect(row, near + spread, columns);
     }
-    const int32_t lack = count < 2 * room ? wanted - count : -room;
-    list.spread = spread + int32_t(int64_t(spread) * lack / (4 * wanted));
     bound = near + spread;
-    if (count > room && !thin(steps, price, near, bound, columns, count, width, room)) return false;
-    fill_list(list, steps, columns, count, width, room);
+    if (count > room && !thin(row, near, bound, columns, count, room)) return false;
+    fill_list(list, row, columns, count, room);
+    spread = bound - near;
+    spread += int32_t(int64_t(spread) * (wanted - count) / (2 * wanted));
     return true;
 }
 

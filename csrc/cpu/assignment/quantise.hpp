@@ -20,8 +20,11 @@ struct Wide<double> {
     typedef Doubles Type;
 };
 
+BRENIER_INLINE Ints numbers_like(Floats) { return int_lanes(); }
+BRENIER_INLINE Longs numbers_like(Doubles) { return lane_numbers(); }
+
 struct RowFacts {
-    double least, greatest;
+    double least, greatest, mean;  // the mean with the padding
     bool finite;
 };
 
@@ -35,7 +38,7 @@ inline RowFacts stage_row(const Problem& problem, int64_t i, Score* staged, int6
     const int64_t whole = problem.column_stride == 1 ? problem.size / STEP * STEP : 0;
     for (int64_t j = whole; j < problem.size; ++j) staged[j] = sign * from[j * problem.column_stride];
     for (int64_t j = problem.size; j < width; ++j) staged[j] = start;
-    Vector least = Vector{} + start, greatest = least, difference = {};
+    Vector least = Vector{} + start, greatest = least, above = {};
     for (int64_t j = 0; j < width; j += STEP) {
         Vector* const place = reinterpret_cast<Vector*>(staged + j);
         const Vector cost =
@@ -44,15 +47,17 @@ inline RowFacts stage_row(const Problem& problem, int64_t i, Score* staged, int6
         __builtin_prefetch(from + problem.row_stride + j);  // the next row: hardware stops at every page
         least = cost < least ? cost : least;
         greatest = cost > greatest ? cost : greatest;
-        difference += cost - cost;  // NaN for NaN and for the infinite
+        above += cost - start;  // NaN for NaN, infinite or NaN for the infinite
     }
-    RowFacts facts = {double(start), double(start), true};
-    for (int64_t lane = 0; lane < STEP; ++lane) {
-        facts.least = least[lane] < facts.least ? double(least[lane]) : facts.least;
-        facts.greatest = greatest[lane] > facts.greatest ? double(greatest[lane]) : facts.greatest;
-        facts.finite &= difference[lane] == 0;
+    for (int half = STEP / 2; half; half /= 2) {
+        const auto across = numbers_like(least) ^ half;
+        const Vector low = __builtin_shuffle(least, across), high = __builtin_shuffle(greatest, across);
+        least = low < least ? low : least;
+        greatest = high > greatest ? high : greatest;
+        above += __builtin_shuffle(above, across);
     }
-    return facts;
+    const double mean = double(start) + double(above[0]) / double(width);
+    return {double(least[0]), double(greatest[0]), mean, above[0] - above[0] == 0};
 }
 
 BRENIER_INLINE Floats above(const float* staged, double least) {
