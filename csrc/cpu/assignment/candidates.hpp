@@ -35,15 +35,13 @@ BRENIER_INLINE Ints listed_sums(const CandidateList& list, const int32_t* price,
     return (widen(list.cost + k) << STEP_BITS) + gather(price, load(list.column + k));
 }
 
-// Places of the bits, in order; how many. Four are written whatever there are, so that few branches are taken.
+// Places of the bits, in order; how many. Four are written whatever there are, so that few branches are taken; volatile,
+// because gcc would put the four side by side in a vector first, which takes longer than all the rest.
 BRENIER_INLINE int32_t places_of(uint64_t bits, int32_t first, int32_t* places) {
+    volatile int32_t* const out = places;
     const int32_t count = __builtin_popcountll(bits);
-    for (int32_t k = 0; k < 4; ++k, bits &= bits - 1) {
-        int32_t place = first + __builtin_ctzll(bits | uint64_t(1) << 63);
-        asm("" : "+r"(place));  // gcc would put the four side by side in a vector first, which takes twice as long
-        places[k] = place;
-    }
-    for (int32_t k = 4; k < count; ++k, bits &= bits - 1) places[k] = first + __builtin_ctzll(bits);
+    for (int32_t k = 0; k < 4; ++k, bits &= bits - 1) out[k] = first + __builtin_ctzll(bits | uint64_t(1) << 63);
+    for (int32_t k = 4; k < count; ++k, bits &= bits - 1) out[k] = first + __builtin_ctzll(bits);
     return count;
 }
 
