@@ -15,7 +15,7 @@ namespace brenier::assignment::BRENIER_ISA {
 constexpr double FIRST_STEP = 0.2, LAST_STEP = 5e-4, STEP_RATIO = 0.05;  // ε in standard deviations of the costs
 constexpr int64_t PATIENCE = 160;  // whole matrices read before paths take over
 constexpr int64_t SAMPLES = 24;   // rows, and columns of each, looked at for the scale
-constexpr int64_t WHOLE_ROWS_UP_TO = 384;  // no lists while bidding
+constexpr int64_t WHOLE_ROWS_UP_TO = 640;  // no lists while bidding
 constexpr float FIRST_SPREAD = 0.4f;  // of a list's costs, in means of the row's: about 24 of 1,000 normal ones
 constexpr int64_t TOGETHER = 4;  // rows that look at the same prices
 constexpr int ROUNDS_PER_STEP = 8;
@@ -99,10 +99,7 @@ class Auction final : public Assignment {
     double proved(int64_t i, int32_t units) const { return double(units) * unit_ + least_[i]; }
     double exact_bound(int64_t i) const { return proved(i, bound_[i]); }
     double own(int64_t i) const { return cost_at(problem_, i, m_.column_of[i]) + m_.price[m_.column_of[i]]; }
-    void raised(int64_t j) {
-        price_[j] = int32_t(m_.price[j] / unit_) - (m_.price[j] < 0);
-        round_price(j);
-    }
+    void raised(int64_t j);
     void repair();
     void search();
     void start_tree();

@@ -1,7 +1,7 @@
 // From prices that are optimal within ε to the exact optimum, in float64 on the caller's scores.
 //
-// Integers say which columns may matter: cost + price is in [L − 1, …) units above the row's least, where L is the
-// integer sum (1 for the rounding of floats to steps). Only those few are looked up in the scores.
+// Integers say which columns may matter: cost + price is at least L − 1 units above the row's least, where L is the
+// integer sum (less 1 for the rounding of floats to steps). Only those few are looked up in the scores.
 #pragma once
 #include "cpu/assignment/auction.hpp"
 
@@ -29,8 +29,7 @@ inline double Auction::exact_at(int64_t i, int64_t j) const { return cost_at(pro
 inline int32_t Auction::candidates(int64_t i, int32_t limit) {
     const bool listed = bound_[i] != UNMADE;
     read(listed ? 2 * INT_LANES + room_ : width_);
-    return listed ? collect(lists_[i], price_, limit, columns_, room_)
-                  : collect(row(i), limit, columns_);
+    return listed ? collect(lists_[i], price_, limit, columns_, room_) : collect(row(i), limit, columns_);
 }
 
 // The least of the row, given that some column has `known`.
@@ -40,8 +39,7 @@ inline double Auction::exact_lowest(int64_t i, double known) {
     for (int32_t k = candidates(i, limit); k-- > 0;) least = lesser(least, exact_at(i, columns_[k]));
     if (bound_[i] == UNMADE || least <= exact_bound(i)) return least;
     read(width_);
-    for (int32_t k = collect(row(i), limit, columns_); k-- > 0;)
-        least = lesser(least, exact_at(i, columns_[k]));
+    for (int32_t k = collect(row(i), limit, columns_); k-- > 0;) least = lesser(least, exact_at(i, columns_[k]));
     return least;
 }
 
@@ -65,11 +63,10 @@ inline BestTwo Auction::whole_row_two(int64_t i) {
     return best_two(cost, m_.price, width_);
 }
 
-// Smallest and (no more than the) second smallest over a row: among columns about as good as its last, of its list, of a
-// new list, or of the whole row.
+// Smallest and (no more than the) second smallest over a row: among the columns about as good as its last.
 inline BestTwo Auction::exact_look(int64_t i) {
     const bool made = bound_[i] != UNMADE;
-    const int32_t limit = own_[i] + price_[wish_[i]] + STEP + 2 * last_epsilon_;
+    const int32_t limit = own_[i] + price_[wish_[i]] + STEP + 4 * last_epsilon_;
     BestTwo two = exact_two(i, limit);
     if (two.second > proved(i, made ? lesser(limit, bound_[i]) : limit)) two = longer_look(i);
     own_[i] = units_up_to(i, two.best - m_.price[two.column]);
@@ -77,13 +74,17 @@ inline BestTwo Auction::exact_look(int64_t i) {
     return two;
 }
 
+// The same among those of its list, of a new list, or of the whole row.
 inline BestTwo Auction::longer_look(int64_t i) {
+    const bool made = bound_[i] != UNMADE;
+    const int32_t most = HIGHEST_PRICE * 2, second = made ? best_two(lists_[i], price_, room_).second : 0;
+    const int32_t limit = made ? lesser(lesser(second, most) + 2 * STEP, bound_[i]) : 0;
     BestTwo two = {INFINITE, INFINITE, 0};
-    if (bound_[i] != UNMADE) two = exact_two(i, HIGHEST_PRICE * 2);
-    if (bound_[i] != UNMADE && two.second <= exact_bound(i)) return two;
+    if (made) two = exact_two(i, limit);
+    if (made && two.second <= proved(i, limit)) return two;
     renew(i);
     if (declined_) return two;
-    two = exact_two(i, HIGHEST_PRICE * 2);
+    two = exact_two(i, most);
     if (two.best > exact_bound(i)) return whole_row_two(i);
     two.second = lesser(two.second, exact_bound(i));
     return two;
@@ -103,6 +104,14 @@ inline void Auction::tighten() {
     for (int64_t k = 0; k < waiting_; ++k) m_.release(m_.waiting[k]);
     repair_.start(waiting_);
     enter(Stage::repair);
+}
+
+// The integers follow a price, rounded down; a lower one proves less and no wrong.
+inline void Auction::raised(int64_t j) {
+    const double units = lesser(m_.price[j] / unit_, double(HIGHEST_PRICE));
+    price_[j] = int32_t(units);
+    price_[j] -= double(price_[j]) > units;
+    round_price(j);
 }
 
 inline void Auction::repair() {

@@ -128,15 +128,14 @@ inline bool Auction::start_from_prices() {
 
 // From here on prices only rise: lists that were made at prices of 0 are proved up to their bounds less the largest fall.
 inline void Auction::round_prices() {
-    int32_t high = 0;
-    low_ = price_[0];
+    int32_t high = low_ = price_[0];
     for (int64_t j = 0; j < n_; ++j) {
         low_ = lesser(low_, price_[j]);
-        high = lesser(high, -price_[j]);
+        high = high < price_[j] ? price_[j] : high;
     }
     for (int64_t j = 0; j < n_; ++j) round_price(j);
     for (int64_t i = 0; i < n_; ++i) bound_[i] = bound_[i] != UNMADE ? bound_[i] + lesser(low_, 0) : UNMADE;
-    whole_rows_ = n_ <= WHOLE_ROWS_UP_TO && -int64_t(high) - low_ < LARGEST_COST / 4;
+    whole_rows_ = n_ <= WHOLE_ROWS_UP_TO && int64_t(high) - low_ < LARGEST_COST / 4;
 }
 
 inline void Auction::centre() {

@@ -22,10 +22,40 @@ inline void* allocate(int64_t bytes) {
     return block;
 }
 
+// One block is kept for a thread's next problem: the system would clear fresh pages, a tenth of the time of 1,024 rows.
+constexpr int64_t LARGEST_KEPT = 16 << 20;
+
+struct Kept {
+    void* block = nullptr;
+    int64_t bytes = 0;
+    ~Kept() { std::free(block); }
+
+    static Kept& here() {
+        static thread_local Kept kept;
+        return kept;
+    }
+    // A block of at least `bytes`, which become its size.
+    static void* take(int64_t& bytes) {
+        Kept& kept = here();
+        if (!kept.block || kept.bytes < bytes) return allocate(bytes);
+        void* const block = kept.block;
+        bytes = kept.bytes;
+        kept.block = nullptr;
+        return block;
+    }
+    static void give_back(void* block, int64_t bytes) {
+        Kept& kept = here();
+        if (bytes > LARGEST_KEPT || (kept.block && kept.bytes >= bytes)) return std::free(block);
+        std::free(kept.block);
+        kept.block = block;
+        kept.bytes = bytes;
+    }
+};
+
 class Arena {
    public:
-    explicit Arena(int64_t bytes) : block_(allocate(bytes)), next_(static_cast<char*>(block_)) {}
-    ~Arena() { std::free(block_); }
+    explicit Arena(int64_t bytes) : bytes_(bytes), block_(Kept::take(bytes_)), next_(static_cast<char*>(block_)) {}
+    ~Arena() { Kept::give_back(block_, bytes_); }
     Arena(const Arena&) = delete;
     Arena& operator=(const Arena&) = delete;
     bool valid() const { return block_ != nullptr; }
@@ -41,6 +71,7 @@ class Arena {
     }
 
    private:
+    int64_t bytes_;
     void* block_;
     char* next_;
 };

@@ -92,7 +92,8 @@ BRENIER_INLINE uint16_t lowest(Steps a) {
 BRENIER_INLINE TwoSteps lowest_two(Steps first, Steps second) {
     TwoSteps two = {UINT16_MAX, UINT16_MAX};
     for (int lane = 0; lane < STEP_LANES; ++lane)
-        for (const uint16_t value : {first[lane], second[lane]}) {
+        for (int place = 0; place < 2; ++place) {
+            const uint16_t value = place ? second[lane] : first[lane];
             two.second = value < two.first ? two.first : value < two.second ? value : two.second;
             two.first = value < two.first ? value : two.first;
         }
