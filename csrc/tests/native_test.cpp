@@ -1,7 +1,8 @@
-// Every verb of every body that runs here, at the sizes where tiles end, against its definition.
+// Every verb of every body that runs here, at the sizes where tiles end, against its definition; assignments by their proofs.
 #include <memory>
 #include <thread>
 
+#include "assignments.hpp"
 #include "check.hpp"
 #include "integers.hpp"
 #include "problem.hpp"
@@ -203,6 +204,9 @@ int main() {
         std::printf("int%d %s: %s\n", body->bits, body->name, body->runs_here() ? "checked" : "does not run here");
         if (body->runs_here()) check_integers(*body);
     }
+    std::vector<std::thread> solvers;  // each keeps its memory for its next problem
+    for (int t = 0; t < 2; ++t) solvers.emplace_back(check_assignments);
+    for (std::thread& solver : solvers) solver.join();
     std::printf("%d failures\n", failures.load());
     return failures != 0;
 }

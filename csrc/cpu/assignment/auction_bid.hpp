@@ -113,7 +113,7 @@ inline void Auction::leave_whole_rows() {
     whole_rows_ = false;
     low_ = 0;
     for (int64_t j = 0; j < n_; ++j) price_[j] = int32_t(whole_price_[j]) << STEP_BITS;
-    for (int64_t i = 0; i < n_; ++i) own_[i] <<= STEP_BITS;
+    for (int64_t i = 0; i < n_; ++i) own_[i] = m_.column_of[i] == NONE ? 0 : own_[i] << STEP_BITS;
 }
 
 inline BidTwo Auction::look(int64_t i, const uint16_t*) {

@@ -67,10 +67,6 @@ typedef float Floats __attribute__((vector_size(64)));
 typedef uint16_t Shorts __attribute__((vector_size(32)));
 
 BRENIER_INLINE Ints load(const int32_t* from) { return *reinterpret_cast<const Ints*>(from); }
-BRENIER_INLINE Ints load_any(const int32_t* from) {
-    typedef int32_t Unaligned __attribute__((vector_size(64), aligned(4)));
-    return Ints(*reinterpret_cast<const Unaligned*>(from));
-}
 BRENIER_INLINE void store(int32_t* to, Ints value) { *reinterpret_cast<Ints*>(to) = value; }
 BRENIER_INLINE Ints all(int32_t value) { return Ints{} + value; }
 BRENIER_INLINE Ints int_lanes() { return Ints{0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15}; }
@@ -81,9 +77,6 @@ BRENIER_INLINE Ints upper(Ints a, Ints b) { return (Ints)_mm512_max_epi32((__m51
 BRENIER_INLINE unsigned at_most_bits(Ints a, Ints b) { return _mm512_cmple_epi32_mask((__m512i)a, (__m512i)b); }
 BRENIER_INLINE int32_t lowest(Ints a) { return _mm512_reduce_min_epi32((__m512i)a); }
 BRENIER_INLINE Ints gather(const int32_t* from, Ints at) { return (Ints)_mm512_i32gather_epi32((__m512i)at, from, 4); }
-BRENIER_INLINE Ints gather(const uint16_t* from, Ints at) {
-    return (Ints)_mm512_i32gather_epi32((__m512i)at, from, 2) & 0xffff;
-}
 BRENIER_INLINE Ints widen(const uint16_t* from) { return (Ints)_mm512_cvtepu16_epi32(*reinterpret_cast<const __m256i*>(from)); }
 BRENIER_INLINE void store(uint16_t* to, Ints value) { *reinterpret_cast<__m256i*>(to) = _mm512_cvtepi32_epi16((__m512i)value); }
 // The lanes named by `bits` side by side, and their number; up to 16 places are written.
@@ -96,11 +89,6 @@ BRENIER_INLINE Ints widen(const uint16_t* from) {
     return __builtin_convertvector(*reinterpret_cast<const Shorts*>(from), Ints);
 }
 BRENIER_INLINE void store(uint16_t* to, Ints value) { *reinterpret_cast<Shorts*>(to) = __builtin_convertvector(value, Shorts); }
-BRENIER_INLINE Ints gather(const uint16_t* from, Ints at) {
-    Ints found = {};
-    for (int lane = 0; lane < INT_LANES; ++lane) found[lane] = from[at[lane]];
-    return found;
-}
 BRENIER_INLINE int32_t compress(int32_t* to, Ints value, unsigned bits) {
     int32_t count = 0;
     for (; bits; bits &= bits - 1) to[count++] = value[__builtin_ctz(bits)];
