@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from brenier.engine.structured import block_size
 from brenier.solve import conditional, memory, solver
 from brenier.solve.check import full_check_samples
+from brenier.solve.checking import AIM, LATEST, first_check
 from brenier.solve.directions import FRAME_SHARE
 from brenier.solve.hierarchical import COARSE_SHARE
 from brenier.solve.parts import ROUNDS, TRAINING
@@ -84,7 +85,7 @@ def fit_cost(
     streamed = resident_bytes(n, d) > limit
     plan = plan or plan_for(n, d, streamed)
     batch = solver.batch_size(n)
-    steps = math.ceil((draws or solver.first_check(n, plan, tol)) / batch)
+    steps = math.ceil((draws or first_check(n, plan, tol)) / batch)
     draws, width = steps * batch, (d if plan.full else plan.subspace + plan.principal)
     scoring = 2.0 * draws * (n * (width + EPILOGUE) + OVERHEAD)
     if streamed:
@@ -100,7 +101,7 @@ def streamed_cost(
     """Targets read tile by tile, several subspaces a pass."""
     m, r = plan.subspace, plan.principal
     columns = columns_within(n, d, limit)
-    ahead = max(1, min(columns // m, math.ceil(solver.LATEST * steps)))
+    ahead = max(1, min(columns // m, math.ceil(LATEST * steps)))
     check = plan_check(n, tol, residual(r, d), WIDEST)
     checking = subspace_check_cost(n, d, tol, plan)
     together = max(1, min(columns, MOST_DENSE) // check.subspace)
@@ -138,7 +139,7 @@ def fits(n: int, d: int, columns: int, limit: int) -> bool:
 def hierarchical_cost(n: int, d: int, tol: float, draws: int | None = None) -> Cost:
     """brenier.fit_hierarchical in √n parts: k-means, the parts' potential, and draws that meet 2√n targets each."""
     parts = math.isqrt(n)
-    asked = draws or math.ceil(conditional.FLOOR_REACHED * n / (solver.AIM * tol))
+    asked = draws or math.ceil(conditional.FLOOR_REACHED * n / (AIM * tol))
     batch = 2 * math.ceil(conditional.BATCH * n / 2)
     draws = math.ceil(asked / batch) * batch
     met = 2.0 * math.sqrt(n) * d
