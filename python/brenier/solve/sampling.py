@@ -24,7 +24,7 @@ from brenier.solve.control import length_variates
 from brenier.solve.directions import STRUCTURED_FROM, Dense, Directions, Structured
 from brenier.solve.principal import Principal
 from brenier.solve.shares import rows_of
-from brenier.solve.streamed import MOST_DENSE, StreamedTargets, Targets, fill, onto
+from brenier.solve.streamed import MOST_DENSE, WIDEST, StreamedTargets, Targets, fill, onto
 
 SUBSPACE_SIZES = (32, 64, 128, 256)
 EXCESS, LOGS = 0.1, 0.84  # fits to benchmarks/subspace_variance.py
@@ -56,6 +56,11 @@ class SamplingPlan:
         apart = f" + {self.principal} principal directions" if self.principal else ""
         kind = ", structured" if self.structured else ""
         return f"subspace of {self.subspace}{kind}{apart}"
+
+
+def columns_of(targets: Targets) -> int:
+    """The most directions that one pass over the targets serves."""
+    return targets.columns if isinstance(targets, StreamedTargets) else max(SUBSPACE_SIZES)
 
 
 def correlation(targets: int) -> float:
@@ -204,7 +209,7 @@ class SubspaceSampler:
     @property
     def widest(self) -> int:
         """The largest subspace that these targets may be seen in."""
-        return self.targets.widest if isinstance(self.targets, StreamedTargets) else max(SUBSPACE_SIZES)
+        return min(columns_of(self.targets), WIDEST)
 
     def coordinates(self, first: int, count: int) -> Tensor:
         """⟨a, (I − VVᵀ) y_i⟩ = ⟨a, y_i⟩ − ⟨Va, Vy_i⟩ for directions a number first to first + count − 1."""
@@ -229,8 +234,7 @@ class SubspaceSampler:
         other.plan = replace(self.plan, subspace=subspace, structured=False)
         other.streams = Streams(Stream.CHECK_DIRECTION, Stream.CHECK)
         other.directions = Dense(self.seed, self.targets.shape[1], Stream.CHECK_SUBSPACE)
-        columns = self.targets.columns if isinstance(self.targets, StreamedTargets) else max(SUBSPACE_SIZES)
-        other.ahead = max(1, min(columns, MOST_DENSE) // subspace)
+        other.ahead = max(1, min(columns_of(self.targets), MOST_DENSE) // subspace)
         other.forget()
         return other
 

@@ -29,6 +29,7 @@ from brenier.solve.sampling import (
     SamplingPlan,
     SubspaceSampler,
     choose_sampling,
+    columns_of,
 )
 from brenier.solve.spread import spread_step
 from brenier.solve.start import Start, choose_start, extreme_value_start, temperatures
@@ -123,11 +124,12 @@ def warm_up_parts(run: Run, sampler: ConditionalSampler) -> None:
 
 
 def steps_ahead(targets: Targets, plan: SamplingPlan, tol: float) -> int:
-    """Steps whose subspaces one pass serves: as many as fit, but no more than a fit can be thought to take."""
+    """Steps whose subspaces one pass serves: as many as fit; of streamed ones no more than a fit is likely to take."""
+    fitting = columns_of(targets) // plan.subspace
     if not isinstance(targets, StreamedTargets):
-        return max(SUBSPACE_SIZES) // plan.subspace
+        return fitting
     likely = LATEST * first_check(len(targets), plan, tol) / batch_size(len(targets))
-    return max(1, min(targets.columns // plan.subspace, math.ceil(likely)))
+    return max(1, min(fitting, math.ceil(likely)))
 
 
 def plan_sampling(problem: Problem, ranks: Ranks) -> tuple[Principal | None, SamplingPlan, float]:
