@@ -27,7 +27,7 @@ from brenier.solve.sampling import (
     choose_sampling,
 )
 from brenier.solve.streamed import MOST_DENSE, WIDEST
-from brenier.solve.subspace_check import plan_check
+from brenier.solve.subspace_check import CheckPlan, plan_check
 
 GRAIN = 0.3  # deviation of the white noise, as in fit_scale.py, where the rest has ‖y‖² = d
 FIRST_PASSES = 2  # mean; norms
@@ -91,7 +91,10 @@ def fit_cost(
     if streamed:
         return streamed_cost(n, d, tol, limit, plan, steps, scoring)
     projecting = 0.0 if plan.full else 2.0 * steps * n * plan.subspace * (d + plan.principal)
-    checking = 2.0 * full_check_samples(n, tol) * n * d if plan.full else subspace_check_cost(n, d, tol, plan)
+    if plan.full:
+        checking = 2.0 * full_check_samples(n, tol) * n * d
+    else:
+        checking = subspace_check_cost(n, d, plan, check_plan(n, d, tol, plan))
     return Cost(f"in memory, {plan}", draws, 0, projecting, scoring, checking, 0.0, resident_bytes(n, d))
 
 
@@ -102,8 +105,8 @@ def streamed_cost(
     m, r = plan.subspace, plan.principal
     columns = columns_within(n, d, limit)
     ahead = max(1, min(columns // m, math.ceil(LATEST * steps)))
-    check = plan_check(n, tol, residual(r, d), WIDEST)
-    checking = subspace_check_cost(n, d, tol, plan)
+    check = check_plan(n, d, tol, plan)
+    checking = subspace_check_cost(n, d, plan, check)
     together = max(1, min(columns, MOST_DENSE) // check.subspace)
     passes_of_steps, passes_of_check = math.ceil(steps / ahead), math.ceil(check.groups / together)
     count = ahead * m
@@ -119,11 +122,15 @@ def streamed_cost(
     )
 
 
-def subspace_check_cost(n: int, d: int, tol: float, plan: SamplingPlan) -> float:
+def check_plan(n: int, d: int, tol: float, plan: SamplingPlan) -> CheckPlan:
+    """The subspaces in which the solver would check."""
+    return plan_check(n, tol, residual(plan.principal, d), WIDEST)
+
+
+def subspace_check_cost(n: int, d: int, plan: SamplingPlan, check: CheckPlan) -> float:
     """Projections on the check's subspaces, and its samples there."""
-    r = plan.principal
-    check = plan_check(n, tol, residual(r, d), WIDEST)
-    return 2.0 * n * check.groups * (d * check.subspace + check.samples * (check.subspace + r))
+    each = d * check.subspace + check.samples * (check.subspace + plan.principal)
+    return 2.0 * n * check.groups * each
 
 
 def columns_within(n: int, d: int, limit: int) -> int:
