@@ -183,7 +183,7 @@ class Filter:
 
     @cached_property
     def config(self) -> Any:
-        return kernels().configuration(len(self.x), len(self.y.values), self.x.shape[1], capability(self.x))
+        return kernels().configuration(len(self.x), len(self.y.values), capability(self.x))
 
     def assign(self) -> tuple[Tensor, Tensor]:
         best, winners = self.best()

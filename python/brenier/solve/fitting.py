@@ -22,7 +22,7 @@ from brenier.engine import checks
 from brenier.engine.ranks import Ranks, together
 from brenier.engine.registry import available, engine_for
 from brenier.errors import BrenierError, EngineError, InputError
-from brenier.solve import solver
+from brenier.solve import checking, solver
 from brenier.solve.checkpoint import identity, restore
 from brenier.solve.conditional import ConditionalSampler
 from brenier.solve.first_pass import streamed_problem
@@ -241,7 +241,7 @@ def moved(matrix: torch.Tensor, device: str | torch.device | None) -> torch.Tens
 
 def finished(run: solver.Run, status: Status, potential: Potential) -> FitResult:
     """The result of a run, with a warning unless it converged."""
-    targets, (error, stderr, source) = run.problem.targets, solver.final_error(run)
+    targets, (error, stderr, source) = run.problem.targets, checking.final_error(run)
     if status is not Status.CONVERGED:
         warn_unconverged(status, error, stderr, run.settings.tol, source)
     return FitResult(
@@ -275,7 +275,7 @@ def potential_of(run: solver.Run, problem: Problem, matrix: torch.Tensor) -> Pot
 
 def info_of(run: solver.Run) -> dict[str, Any]:
     """What a potential's file says about its fit; an error that is not known is None, as JSON has no nan."""
-    error, _, source = solver.final_error(run)
+    error, _, source = checking.final_error(run)
     return {
         "error": None if math.isnan(error) else error,
         **({"error_source": source} if source else {}),

@@ -11,6 +11,7 @@ from __future__ import annotations
 import copy
 import math
 from dataclasses import dataclass, replace
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -24,7 +25,7 @@ from brenier.solve.control import length_variates
 from brenier.solve.directions import STRUCTURED_FROM, Dense, Directions, Structured
 from brenier.solve.principal import Principal
 from brenier.solve.shares import rows_of
-from brenier.solve.streamed import MOST_DENSE, StreamedTargets, Targets, fill, onto
+from brenier.solve.streamed import MOST_DENSE, WIDEST, StreamedTargets, Targets, fill, onto
 
 SUBSPACE_SIZES = (32, 64, 128, 256)
 EXCESS, LOGS = 0.1, 0.84  # fits to benchmarks/subspace_variance.py
@@ -33,6 +34,7 @@ EPILOGUE = 14  # multiply-adds that the look at a score costs
 CIRCLE_GAIN = 3.5  # independent samples that a draw on a great circle is worth, for soft counts: 3.4 to 3.7
 STRUCTURED_SAVING = 128  # a pass costs about 60 multiply-adds a value and serves about 8,000 directions
 ALONE = Ranks()
+Made = TypeVar("Made")
 LEAST_SAVING = 3.0  # the model is good to a factor of about 1.5; below 3 the full dimension is kept
 
 
@@ -56,6 +58,11 @@ class SamplingPlan:
         apart = f" + {self.principal} principal directions" if self.principal else ""
         kind = ", structured" if self.structured else ""
         return f"subspace of {self.subspace}{kind}{apart}"
+
+
+def columns_of(targets: Targets) -> int:
+    """The most directions that one pass over the targets serves."""
+    return targets.columns if isinstance(targets, StreamedTargets) else max(SUBSPACE_SIZES)
 
 
 def correlation(targets: int) -> float:
@@ -167,6 +174,8 @@ class SubspaceSampler:
         kind = Structured if plan.structured else Dense
         self.directions: Directions = kind(seed, targets.shape[1])
         self.shared: tuple[int, Tensor] | None = None  # the first step of the pass, and all its coordinates
+        self.own: Tensor | None = None  # the begun step's part of them
+        self.prepared: PreparedTargets | None = None
         self.targets, self.plan, self.seed, self.engine = targets, plan, seed, engine
         self.first, self.end = ranks.rows(len(targets))
         self.mine = rows_of(targets, self.first, self.end)
@@ -192,19 +201,17 @@ class SubspaceSampler:
 
     def forget(self) -> None:
         """Let go of a pass's coordinates, and of the views of them."""
-        self.shared = None
-        for view in ("own", "prepared"):
-            vars(self).pop(view, None)
+        self.shared = self.own = self.prepared = None
 
     def variates(self, norms: np.ndarray) -> np.ndarray:
         """Control variates of the step begun, (ORDERS, n); norms : ‖y_i‖, (n,)."""
         whole = np.square(norms)
-        return length_variates(squares(self.own), whole - self.inside, whole, self.plan.subspace)
+        return length_variates(squares(begun(self.own)), whole - self.inside, whole, self.plan.subspace)
 
     @property
     def widest(self) -> int:
         """The largest subspace that these targets may be seen in."""
-        return self.targets.widest if isinstance(self.targets, StreamedTargets) else max(SUBSPACE_SIZES)
+        return min(columns_of(self.targets), WIDEST)
 
     def coordinates(self, first: int, count: int) -> Tensor:
         """⟨a, (I − VVᵀ) y_i⟩ = ⟨a, y_i⟩ − ⟨Va, Vy_i⟩ for directions a number first to first + count − 1."""
@@ -229,8 +236,7 @@ class SubspaceSampler:
         other.plan = replace(self.plan, subspace=subspace, structured=False)
         other.streams = Streams(Stream.CHECK_DIRECTION, Stream.CHECK)
         other.directions = Dense(self.seed, self.targets.shape[1], Stream.CHECK_SUBSPACE)
-        columns = self.targets.columns if isinstance(self.targets, StreamedTargets) else max(SUBSPACE_SIZES)
-        other.ahead = max(1, min(columns, MOST_DENSE) // subspace)
+        other.ahead = max(1, min(columns_of(self.targets), MOST_DENSE) // subspace)
         other.forget()
         return other
 
@@ -239,13 +245,20 @@ class SubspaceSampler:
         if self.axes is not None:
             apart = normal(self.seed, first, rows, self.plan.principal, stream=self.streams.apart)
             noise = torch.cat([apart, noise], dim=1)
-        return Draw(noise, self.prepared)
+        return Draw(noise, begun(self.prepared))
 
     def draw_circles(self, first: int, rows: int) -> Draw:
         """Rows in pairs whose great circles are normal at every point: orthogonal directions of unit length."""
         draw = self.draw(first, rows)
         draw.noise[:, -self.plan.subspace :] = orthogonal_pairs(draw.noise[:, -self.plan.subspace :])
         return draw
+
+
+def begun(made: Made | None) -> Made:
+    """What ``begin`` has made."""
+    if made is None:
+        raise RuntimeError("begin comes before the first draw")
+    return made
 
 
 def squares(rows: Tensor) -> np.ndarray:
