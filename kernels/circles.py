@@ -127,12 +127,12 @@ def best_points(
     SECTION: tl.constexpr, GROUP: tl.constexpr,
 ):  # fmt: skip
     """best (rows, 16): the largest ŝ_k as ordered bits. rows counts circles; turns holds cos φ_k and sin φ_k."""
-    circle, first, end = walk_of(
-        tl.program_id(0), rows, targets, splits, GROUP, BLOCK_ROWS, BLOCK_TARGETS
-    )
+    circle, first, end = walk_of(tl.program_id(0), rows, targets, splits, GROUP, BLOCK_ROWS, BLOCK_TARGETS)
     inside = circle < rows
     factor = tl.load(scale + circle, mask=inside, other=1.0)
-    known = tl.load(best + circle[:, None] * 16 + tl.arange(0, 16)[None, :], mask=inside[:, None], other=0x7F800000)
+    known = tl.load(
+        best + circle[:, None] * 16 + tl.arange(0, 16)[None, :], mask=inside[:, None], other=0x7F800000
+    )
     low = value_of(tl.min(known, axis=1))
     for start in range(first, end, BLOCK_TARGETS):
         target = start + tl.arange(0, BLOCK_TARGETS)
@@ -153,9 +153,7 @@ def list_points(
     SECTION: tl.constexpr, GROUP: tl.constexpr,
 ):  # fmt: skip
     """Lists the targets with ŝ_k ≥ floors[c, k], finite, at some k; lows (rows,) is the least floor of each circle."""
-    circle, first, end = walk_of(
-        tl.program_id(0), rows, targets, splits, GROUP, BLOCK_ROWS, BLOCK_TARGETS
-    )
+    circle, first, end = walk_of(tl.program_id(0), rows, targets, splits, GROUP, BLOCK_ROWS, BLOCK_TARGETS)
     inside = circle < rows
     factor = tl.load(scale + circle, mask=inside, other=1.0)
     low = tl.load(lows + circle, mask=inside, other=float("inf"))

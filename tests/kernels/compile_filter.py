@@ -15,9 +15,8 @@ import triton
 from brenier.engine.filtered import ROOM
 from brenier.engine.triton_filter import MORE_ROUNDS, ROUNDS
 from brenier.engine.triton_int8 import ROOM as ROOM_OF_BYTES
-from brenier.kernels import circles
+from brenier.kernels import circles, filter8, noise, rescore
 from brenier.kernels import filter as filters
-from brenier.kernels import filter8, noise, rescore
 from triton.backends.compiler import GPUTarget
 from triton.compiler import ASTSource
 

@@ -131,9 +131,10 @@ def subspace_check(
 def wins_of(sampler: SubspaceSampler, heights: np.ndarray, subspace: int, rows: int) -> np.ndarray:
     """Wins of each target among the samples of one numbered subspace, which ranks share, int32 (n,)."""
     sampler.begin(subspace)
-    counts, h = torch.zeros(len(heights), dtype=torch.int64), torch.from_numpy(heights)
+    h = torch.from_numpy(heights).to(sampler.place.device)
+    counts = torch.zeros(len(heights), dtype=torch.int64, device=h.device)
     lo, hi = sampler.ranks.share(rows)
     for at in range(lo, hi, ROWS_PER_CALL):
         draw = sampler.draw(subspace * rows + at, min(ROWS_PER_CALL, hi - at))
         assign(draw.noise, draw.targets, h, counts=counts)
-    return sampler.ranks.total(counts).int().numpy()
+    return sampler.ranks.total(counts.cpu()).int().numpy()
