@@ -1,15 +1,15 @@
 """Great circles on a GPU: the half-precision filter lists who may be near at a point, float64 decides.
 
 Operands as in engine/halves.py, one power of two 2^a for both rows of a circle. In units of 2^(a+b), with
-X = ‖2^a x‖ and e = ‖x̂ − 2^a x‖ of a row, Y and F of the targets, κ of the tensor cores, and sums over both rows,
+X = ‖2^a x‖ and e = ‖x̂ − 2^a x‖ of a row, Y and F of the targets, κ of the tensor cores, R = (X + e) Y and S the sum of
+both rows' R, which bounds |â| + |b̂|,
 
-    S = Σ (X + e) Y                         bounds |â| + |b̂|
-    E = Σ (X F + e Y)                       rounding to fp16
-      + 3κ S                                sums on tensor cores: κ(|final| + S) each, |final| ≤ (1 + κ) S, κ ≤ 1/4
-      + 2⁻²⁰ (S + margin)                   fp32 points: five roundings of at most |â| + |b̂| + |bias|, where |bias| ≤
-                                            2S + margin for whoever can matter (the highest has bias 0)
+    δ = X F + e Y + 3κ R        of a product: rounding to fp16; sums on tensor cores, κ(|â| + R), |â| ≤ (1 + κ) R, κ ≤ ¼
+    E = hypot(δ_a, δ_b)         of a point: |δ_a cos φ + δ_b sin φ|
+      + 2⁻²⁰ (S + margin)       in fp32: five roundings of at most |â| + |b̂| + |bias|, where |bias| ≤ 2S + margin for
+                                whoever can matter (the highest has bias 0)
       + 2⁻⁵¹ (d + 64) Σ X (Y + F + 2‖2^b m‖) + 2⁻⁴⁹ (|H| + margin)      the float64 of the contract
-      + underflow of the bias, 2⁻¹²⁴ 2^a
+      + 2⁻¹²⁴ 2^a               underflow of the bias
 
 bounds |ŝ_k − s_k| but for ⟨x_k, m⟩, the same for all targets. Whoever is within the margin of the best at a point has
 ŝ_k ≥ max ŝ_k − margin − 2E there: the floor of the second pass.
@@ -116,9 +116,9 @@ class CircleSearch:
         if relative > 0.25:
             return torch.full_like(scale, torch.inf)
         margin, pivot = self.margin * y.scale * scale, self.pivot * y.scale * scale
+        product = norm * y.residual + (rest + 3 * relative * (norm + rest)) * y.largest
         size = ((norm + rest) * y.largest).sum(dim=1)
-        error = (norm * y.residual + rest * y.largest).sum(dim=1) + 3 * relative * size
-        error = error + 2.0**-20 * (size + margin) + 2.0**-49 * (pivot + margin)
+        error = product.norm(dim=1) + 2.0**-20 * (size + margin) + 2.0**-49 * (pivot + margin)
         error = error + 2.0**-51 * (depth + 64) * norm.sum(dim=1) * (y.largest + y.residual + 2 * y.centre)
         return (margin + 2 * error + 2.0**-123 * scale + 2.0**-90) * (1 + 2.0**-15)
 
