@@ -1,4 +1,5 @@
-// Every verb of every body that runs here, at the sizes where tiles end, against its definition; assignments by their proofs.
+// Every verb of every body that runs here, at the sizes where tiles end, against its definition; assignments against
+// their duals.
 #include <memory>
 #include <thread>
 

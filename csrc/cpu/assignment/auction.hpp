@@ -15,11 +15,11 @@ namespace brenier::assignment::BRENIER_ISA {
 constexpr double FIRST_STEP = 0.2, LAST_STEP = 5e-4, STEP_RATIO = 0.05;  // ε in standard deviations of the costs
 constexpr int64_t PATIENCE = 160;  // whole matrices read before paths take over
 constexpr int64_t SAMPLES = 24;   // rows, and columns of each, looked at for the scale
-constexpr int64_t WHOLE_ROWS_UP_TO = 640;  // no lists while bidding
+constexpr int64_t WHOLE_ROWS_UP_TO = 640;  // no lists while bidding: so many 16-bit steps stay in the second-level cache
 constexpr float FIRST_SPREAD = 0.4f;  // of a list's costs, in means of the row's: about 24 of 1,000 normal ones
 constexpr int64_t TOGETHER = 4;  // rows that look at the same prices
 constexpr int ROUNDS_PER_STEP = 8;
-constexpr int64_t ROWS_PER_STEP = 16;
+constexpr int64_t ROWS_PER_STEP = 16, AHEAD = 16;  // rows whose scores are fetched ahead
 
 class Auction final : public Assignment {
    public:
@@ -43,7 +43,8 @@ class Auction final : public Assignment {
     Outcome write(int64_t* permutation, double* row_duals, double* column_duals) const override {
         return outcome(
             m_, problem_, lower_, 1.0, largest_, random_total(), excess_, false,
-            [this](int64_t i, int64_t j) { return j == m_.column_of[i] ? given_[i] : identity_[i]; }, permutation, row_duals, column_duals);
+            [this](int64_t i, int64_t j) { return j == m_.column_of[i] ? given_[i] : identity_[i]; },  // no other is asked for
+            permutation, row_duals, column_duals);
     }
     bool declined() const { return declined_; }  // the problem is one for paths
     bool stalled() const { return stalled_; }    // found out while bidding
@@ -129,7 +130,8 @@ class Auction final : public Assignment {
     Problem problem_;
     int64_t n_, width_;  // width: n rounded up to STEP_LANES
     bool insist_, whole_rows_ = false;
-    int32_t room_, low_ = 0;  // of a list; of prices, when bidding began
+    int32_t room_;     // of a list
+    int32_t low_ = 0;  // no price is lower once bidding has begun
     Arena arena_;
     Matching m_;  // its prices are not kept up while bidding
     Tree tree_;

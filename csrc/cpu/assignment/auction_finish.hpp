@@ -96,6 +96,7 @@ inline void Auction::tighten() {
     if (at_ == 0) waiting_ = 0;
     if (at_ < n_) {
         const int64_t i = at_++;
+        if (i + AHEAD < n_) prefetch_cost(problem_, i + AHEAD, m_.column_of[i + AHEAD]);
         const double known = own(i);
         wish_[i] = int32_t(m_.column_of[i]);
         if (known > exact_lowest(i, known)) m_.waiting[waiting_++] = i;

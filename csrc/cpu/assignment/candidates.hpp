@@ -62,6 +62,10 @@ inline int32_t lowest_of(const Row& row) {
     return lowest(least);
 }
 
+BRENIER_INLINE uint32_t whole_bits(const Row& row, int64_t j, Steps highest) {
+    return at_most_bits(clamped_sum(load(row.steps + j), load(row.whole_price + j)), highest);
+}
+
 // All columns of a row at or below a bound, and perhaps some that are less than two steps above it; how many.
 inline int32_t collect(const Row& row, int32_t bound, int32_t* columns) {
     const int64_t above_low = (int64_t(bound) - row.low) >> STEP_BITS;
@@ -70,10 +74,9 @@ inline int32_t collect(const Row& row, int32_t bound, int32_t* columns) {
     if (above_low < UINT16_MAX) {
         const Steps highest = all(uint16_t(above_low));
         for (int64_t j = 0; j < row.width; j += 2 * STEP_LANES) {
-            uint64_t bits = at_most_bits(clamped_sum(load(row.steps + j), load(row.whole_price + j)), highest);
+            uint64_t bits = whole_bits(row, j, highest);
             const int64_t k = j + STEP_LANES;
-            if (k < row.width)
-                bits |= uint64_t(at_most_bits(clamped_sum(load(row.steps + k), load(row.whole_price + k)), highest)) << STEP_LANES;
+            if (k < row.width) bits |= uint64_t(whole_bits(row, k, highest)) << STEP_LANES;
             count += places_of(bits, int32_t(j), columns + count);
         }
     } else {

@@ -77,8 +77,12 @@ BRENIER_INLINE Ints upper(Ints a, Ints b) { return (Ints)_mm512_max_epi32((__m51
 BRENIER_INLINE unsigned at_most_bits(Ints a, Ints b) { return _mm512_cmple_epi32_mask((__m512i)a, (__m512i)b); }
 BRENIER_INLINE int32_t lowest(Ints a) { return _mm512_reduce_min_epi32((__m512i)a); }
 BRENIER_INLINE Ints gather(const int32_t* from, Ints at) { return (Ints)_mm512_i32gather_epi32((__m512i)at, from, 4); }
-BRENIER_INLINE Ints widen(const uint16_t* from) { return (Ints)_mm512_cvtepu16_epi32(*reinterpret_cast<const __m256i*>(from)); }
-BRENIER_INLINE void store(uint16_t* to, Ints value) { *reinterpret_cast<__m256i*>(to) = _mm512_cvtepi32_epi16((__m512i)value); }
+BRENIER_INLINE Ints widen(const uint16_t* from) {  // by hand: gcc takes four shuffles
+    return (Ints)_mm512_cvtepu16_epi32(*reinterpret_cast<const __m256i*>(from));
+}
+BRENIER_INLINE void store(uint16_t* to, Ints value) {
+    *reinterpret_cast<__m256i*>(to) = _mm512_cvtepi32_epi16((__m512i)value);
+}
 // The lanes named by `bits` side by side, and their number; up to 16 places are written.
 BRENIER_INLINE int32_t compress(int32_t* to, Ints value, unsigned bits) {
     _mm512_storeu_si512(to, _mm512_maskz_compress_epi32(__mmask16(bits), (__m512i)value));
@@ -88,7 +92,9 @@ BRENIER_INLINE int32_t compress(int32_t* to, Ints value, unsigned bits) {
 BRENIER_INLINE Ints widen(const uint16_t* from) {
     return __builtin_convertvector(*reinterpret_cast<const Shorts*>(from), Ints);
 }
-BRENIER_INLINE void store(uint16_t* to, Ints value) { *reinterpret_cast<Shorts*>(to) = __builtin_convertvector(value, Shorts); }
+BRENIER_INLINE void store(uint16_t* to, Ints value) {
+    *reinterpret_cast<Shorts*>(to) = __builtin_convertvector(value, Shorts);
+}
 BRENIER_INLINE int32_t compress(int32_t* to, Ints value, unsigned bits) {
     int32_t count = 0;
     for (; bits; bits &= bits - 1) to[count++] = value[__builtin_ctz(bits)];

@@ -17,6 +17,12 @@ inline double cost_at(const Problem& problem, int64_t i, int64_t j) {
     return sign_of(problem) * (problem.is_float32 ? double(score_row<float>(problem, i)[place]) : score_row<double>(problem, i)[place]);
 }
 
+inline void prefetch_cost(const Problem& problem, int64_t i, int64_t j) {
+    const int64_t place = j * problem.column_stride;
+    problem.is_float32 ? __builtin_prefetch(score_row<float>(problem, i) + place)
+                       : __builtin_prefetch(score_row<double>(problem, i) + place);
+}
+
 // One row of costs as doubles, exactly; the padding costs +inf.
 template <class Score>
 inline void load_row(const Problem& problem, int64_t i, double* cost, int64_t width) {

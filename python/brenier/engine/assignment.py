@@ -2,7 +2,8 @@
 
 The compiled solver (csrc/cpu/assignment) works for a bounded time per call without the interpreter lock and ends with
 dual prices, which bound every permutation's total. It reads the scores until it is done: _solve holds them. Memory:
-2 bytes a score and 1.6 kB a row while bidding (from 160 rows), 8 bytes a score on augmenting paths.
+2 bytes a score and 0.9 kB a row while bidding (from 160 rows), 8 bytes a score on augmenting paths. Each thread keeps
+up to 16 MB of it for its next problem.
 """
 
 from __future__ import annotations
