@@ -132,15 +132,9 @@ def require_same_fit(run: solver.Run) -> None:
     if run.ranks.world > 1:
         targets = run.problem.targets
         columns = targets.columns if isinstance(targets, StreamedTargets) else 0
-        place = (
-            columns,
-            run.settings.max_samples,
-            run.state.step,
-            run.state.samples,
-            len(run.checks),
-            run.next_check,
-        )
-        run.ranks.require_same(f"{identity(run)} {place}", "targets, options and checkpoint")
+        options = identity(run, run.problem.summary()), columns, run.settings.max_samples
+        place = run.state.step, run.state.samples, len(run.checks), run.next_check
+        run.ranks.require_same(f"{options} {place}", "targets, options and checkpoint")
 
 
 def streamed_source(targets: object, max_memory: int | None, device: object) -> LatentSource | None:

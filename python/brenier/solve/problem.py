@@ -16,7 +16,7 @@ from torch import Tensor
 
 from brenier.engine import checks, threads
 from brenier.errors import InputError
-from brenier.solve.fingerprint import fingerprint
+from brenier.solve.fingerprint import fingerprint, summary
 from brenier.solve.streamed import StreamedTargets, Targets
 
 ROUNDING = 1e-12
@@ -47,6 +47,10 @@ class Problem:
         if isinstance(self.targets, StreamedTargets):
             return self.targets.fingerprint
         return fingerprint(self.targets)
+
+    def summary(self) -> str:
+        """What tells them from others as far as their norms and centre do, at no cost."""
+        return summary(self.targets.shape, self.centre, self.norms)
 
     def expand(self, heights: np.ndarray) -> Tensor:
         """Heights for the targets as given: duplicates share theirs, targets without mass get -inf."""
