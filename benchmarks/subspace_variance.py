@@ -64,7 +64,7 @@ class Measurement:
     def in_subspaces(self, subspace: int, principal: int) -> list[float]:
         """Σ Var ŵ of ROUNDS steps, less none to ORDERS control variates whose slopes come from all of them."""
         plan = SamplingPlan(subspace, principal, 0.0)
-        sampler = SubspaceSampler(self.centred, plan, self.principal, 12345, None)
+        sampler = SubspaceSampler(self.centred, plan, self.principal, 12345)
         found, variates, learned = [], [], Regression()
         for k in range(ROUNDS):
             sampler.begin(k)

@@ -7,12 +7,10 @@ from typing import TYPE_CHECKING
 
 from tqdm import tqdm
 
-from brenier.engine import prepare
 from brenier.solve import conditional
 from brenier.solve.check import Check, independent_check
 from brenier.solve.conditional import ConditionalSampler
 from brenier.solve.sampling import FullSampler, SamplingPlan, SubspaceSampler
-from brenier.solve.streamed import resident
 from brenier.solve.subspace_check import subspace_check
 
 if TYPE_CHECKING:
@@ -69,8 +67,10 @@ def fresh_check(run: Run, first: int) -> Check:
             number=len(run.checks),
             at_samples=state.samples,
         )
+    if run.sampler is None:
+        raise RuntimeError("warm_up comes before the first check")
     return independent_check(
-        prepare(resident(run.problem.targets), engine=run.settings.engine),
+        run.sampler.prepared,
         state.average,
         masses,
         tol=tol,

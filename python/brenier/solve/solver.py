@@ -19,6 +19,8 @@ from brenier.solve.check import Check, converged
 from brenier.solve.checking import AIM, LATEST, current_check, first_check, own_check, shown_error
 from brenier.solve.conditional import ConditionalSampler
 from brenier.solve.crowded import CROWDED, CROWDED_STEPS, ROWS, crowded_step
+from brenier.solve.memory import require_gpu_memory
+from brenier.solve.placement import Placement
 from brenier.solve.principal import Principal, principal_directions
 from brenier.solve.problem import Problem
 from brenier.solve.result import Record, Status
@@ -48,7 +50,7 @@ class Settings:
     tol: float
     max_samples: int
     seed: int
-    engine: str | None
+    place: Placement
     progress: bool
     callback: Callable[[Record], None] | None
     checkpoint: Path | None = None
@@ -101,14 +103,15 @@ def warm_up(run: Run) -> None:
         warm_up_parts(run, run.sampler)
         return
     principal, run.plan, run.residual = plan_sampling(problem, run.ranks)
-    targets, seed, engine = problem.targets, settings.seed, settings.engine
+    targets, seed, place = problem.targets, settings.seed, settings.place
+    require_gpu_memory(place, problem.size, run.plan.width or problem.dimension)
     if run.plan.full:
-        run.sampler = FullSampler(resident(targets), seed, engine, run.ranks)
+        run.sampler = FullSampler(resident(targets), seed, place, run.ranks)
     else:
         ahead = steps_ahead(targets, run.plan, settings.tol)
-        run.sampler = SubspaceSampler(targets, run.plan, principal, seed, engine, ahead, run.ranks)
+        run.sampler = SubspaceSampler(targets, run.plan, principal, seed, place, ahead, run.ranks)
     if run.state.step == 0:
-        run.start = choose_start(problem, settings.seed, settings.engine)
+        run.start = choose_start(problem, seed, place)
         run.state = first_state(problem, run.start)
     if not run.checks:
         run.next_check = first_check(problem.size, run.plan, settings.tol)

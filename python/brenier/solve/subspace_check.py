@@ -151,8 +151,9 @@ def passes(first: int, end: int, ahead: int) -> Iterator[tuple[int, int]]:
 def wins_of(sampler: SubspaceSampler, heights: np.ndarray, subspace: int, rows: int) -> np.ndarray:
     """Wins of each target among the samples of one numbered subspace, (n,)."""
     sampler.begin(subspace)
-    counts, h = torch.zeros(len(heights), dtype=torch.int64), torch.from_numpy(heights)
+    h = torch.from_numpy(heights).to(sampler.place.device)
+    counts = torch.zeros(len(heights), dtype=torch.int64, device=h.device)
     for at in range(0, rows, ROWS_PER_CALL):
         draw = sampler.draw(subspace * rows + at, min(ROWS_PER_CALL, rows - at))
         assign(draw.noise, draw.targets, h, counts=counts)
-    return counts.numpy()
+    return counts.cpu().numpy()
