@@ -133,7 +133,7 @@ def count_wins(
 ) -> None:
     """Wins in the subspaces from number ``first`` on, into counts (S, n); ranks deal out those of a pass."""
     for lo, hi in passes(first, first + len(counts), sampler.ahead):
-        sampler.begin(lo)
+        sampler.pass_for(lo)
         found = counts[lo - first : hi - first]
         for k in range(*sampler.ranks.rows(len(found))):
             found[k] = wins_of(sampler, heights, lo + k, rows)
