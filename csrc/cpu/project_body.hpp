@@ -42,10 +42,20 @@ void load_strip(const Matrix& y, int64_t first, int64_t count, int64_t k, int64_
     }
 }
 
+// One strip of a tile, in as few vectors as hold `directions`: few of them do not fill a panel.
+template <class V, int vectors>
+void project_tile(int64_t directions, const float* rows, const float* panel, int64_t size, float* sums, bool resume) {
+    if constexpr (vectors > 1)
+        if (directions <= (vectors - 1) * V::lanes)
+            return project_tile<V, vectors - 1>(directions, rows, panel, size, sums, resume);
+    multiply_tile<V, Fused<V>, vectors>(rows, strip_stride, 1, panel, size, sums, resume, Ahead{panel, 0});
+}
+
 // Up to `groups` groups of rows from `first`; sums holds their tiles, panel by panel.
 template <class V>
-void project_groups(const Matrix& y, int64_t first, int64_t rows, const float* panels, int64_t count, float* strips,
-                    float* sums) {
+void project_groups(const Matrix& y, int64_t first, int64_t rows, const float* panels, int64_t directions,
+                    float* strips, float* sums) {
+    const int64_t count = ceil_div(directions, width<V>);
     int64_t k = 0;
     do {
         const int64_t size = smaller(strip, y.depth - k);
@@ -53,9 +63,9 @@ void project_groups(const Matrix& y, int64_t first, int64_t rows, const float* p
             load_strip<V>(y, first + i, smaller(V::rows, rows - i), k, size, strips + i * strip_stride);
         for (int64_t t = 0; t < count; ++t)
             for (int64_t i = 0; i < rows; i += V::rows)
-                multiply_tile<V, Fused<V>>(strips + i * strip_stride, strip_stride, 1,
-                                           panels + (t * y.depth + k) * width<V>, size,
-                                           sums + (i / V::rows * count + t) * tile_size<V>, k > 0, Ahead{panels, 0});
+                project_tile<V, V::vectors>(directions - t * width<V>, strips + i * strip_stride,
+                                            panels + (t * y.depth + k) * width<V>, size,
+                                            sums + (i / V::rows * count + t) * tile_size<V>, k > 0);
         k += size;
     } while (k < y.depth);
 }
@@ -67,7 +77,7 @@ void project(const Matrix& y, int64_t rows, const float* panels, int64_t directi
     Scratch<float> sums(groups * count * tile_size<V>), strips(block * strip_stride);
     for (int64_t first = 0; first < rows; first += block) {
         const int64_t here = smaller(block, rows - first);
-        project_groups<V>(y, first, here, panels, count, strips.get(), sums.get());
+        project_groups<V>(y, first, here, panels, directions, strips.get(), sums.get());
         for (int64_t i = 0; i < here; i += V::rows)
             store_sums<V>(sums.get() + i / V::rows * count * tile_size<V>, smaller(V::rows, here - i), directions,
                           out + (first + i) * directions);
