@@ -6,7 +6,7 @@ cost_terms.py counts operations, reading and memory from the functions that plan
 measured fits from benchmarks/results. Processor seconds = operations / R + values read / V: V is fit_large's rate
 of reading, R the geometric mean over the measured fits, one R for exact fits and one for fits in two levels. Each
 measured fit stands beside the model, so its error can be seen. GPU columns are arithmetic on paper: not run on
-hardware, and the fit itself runs on the CPU so far.
+hardware, and without what a fit leaves to the processor (docs/scaling.md, "On a GPU").
 """
 
 from __future__ import annotations
@@ -186,7 +186,8 @@ def page(limit: int) -> str:
             f"by {limit >> 30} GiB a process (* : does not fit, and would be refused; the time is for the least that "
             f"keeps the plan). {GPU} columns are **not run on hardware**: {PEAK / 1e12:.0f} TFLOP/s (dense bfloat16, "
             f"data sheet) at an assumed {100 * EFFICIENCY:.0f}%, and uint8 targets over an assumed link of "
-            f"{LINK / 1e9:.0f} GB/s a device; steps' latency is not counted, and the fit runs on the CPU so far.",
+            f"{LINK / 1e9:.0f} GB/s a device; steps' latency is not counted, nor what the fit leaves to the processor "
+            '(below, "On a GPU").',
             table(size_rows(TOL, limit, rates)),
             "The same in two levels (`fit_hierarchical`: another map, not the optimal one; targets in memory, on one "
             "process):",

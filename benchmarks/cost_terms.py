@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from brenier.engine.structured import block_size
 from brenier.solve import conditional, memory, solver
 from brenier.solve.check import full_check_samples
+from brenier.solve.checking import AIM, LATEST, first_check
 from brenier.solve.directions import FRAME_SHARE
 from brenier.solve.hierarchical import COARSE_SHARE
 from brenier.solve.parts import ROUNDS, TRAINING
@@ -26,7 +27,7 @@ from brenier.solve.sampling import (
     choose_sampling,
 )
 from brenier.solve.streamed import MOST_DENSE, WIDEST
-from brenier.solve.subspace_check import plan_check
+from brenier.solve.subspace_check import CheckPlan, plan_check
 
 GRAIN = 0.3  # deviation of the white noise, as in fit_scale.py, where the rest has ‖y‖² = d
 FIRST_PASSES = 2  # mean; norms
@@ -84,13 +85,16 @@ def fit_cost(
     streamed = resident_bytes(n, d) > limit
     plan = plan or plan_for(n, d, streamed)
     batch = solver.batch_size(n)
-    steps = math.ceil((draws or solver.first_check(n, plan, tol)) / batch)
+    steps = math.ceil((draws or first_check(n, plan, tol)) / batch)
     draws, width = steps * batch, (d if plan.full else plan.subspace + plan.principal)
     scoring = 2.0 * draws * (n * (width + EPILOGUE) + OVERHEAD)
     if streamed:
         return streamed_cost(n, d, tol, limit, plan, steps, scoring)
     projecting = 0.0 if plan.full else 2.0 * steps * n * plan.subspace * (d + plan.principal)
-    checking = 2.0 * full_check_samples(n, tol) * n * d if plan.full else subspace_check_cost(n, d, tol, plan)
+    if plan.full:
+        checking = 2.0 * full_check_samples(n, tol) * n * d
+    else:
+        checking = subspace_check_cost(n, d, plan, check_plan(n, d, tol, plan))
     return Cost(f"in memory, {plan}", draws, 0, projecting, scoring, checking, 0.0, resident_bytes(n, d))
 
 
@@ -100,9 +104,9 @@ def streamed_cost(
     """Targets read tile by tile, several subspaces a pass."""
     m, r = plan.subspace, plan.principal
     columns = columns_within(n, d, limit)
-    ahead = max(1, min(columns // m, math.ceil(solver.LATEST * steps)))
-    check = plan_check(n, tol, residual(r, d), WIDEST)
-    checking = subspace_check_cost(n, d, tol, plan)
+    ahead = max(1, min(columns // m, math.ceil(LATEST * steps)))
+    check = check_plan(n, d, tol, plan)
+    checking = subspace_check_cost(n, d, plan, check)
     together = max(1, min(columns, MOST_DENSE) // check.subspace)
     passes_of_steps, passes_of_check = math.ceil(steps / ahead), math.ceil(check.groups / together)
     count = ahead * m
@@ -118,11 +122,15 @@ def streamed_cost(
     )
 
 
-def subspace_check_cost(n: int, d: int, tol: float, plan: SamplingPlan) -> float:
+def check_plan(n: int, d: int, tol: float, plan: SamplingPlan) -> CheckPlan:
+    """The subspaces in which the solver would check."""
+    return plan_check(n, tol, residual(plan.principal, d), WIDEST)
+
+
+def subspace_check_cost(n: int, d: int, plan: SamplingPlan, check: CheckPlan) -> float:
     """Projections on the check's subspaces, and its samples there."""
-    r = plan.principal
-    check = plan_check(n, tol, residual(r, d), WIDEST)
-    return 2.0 * n * check.groups * (d * check.subspace + check.samples * (check.subspace + r))
+    each = d * check.subspace + check.samples * (check.subspace + plan.principal)
+    return 2.0 * n * check.groups * each
 
 
 def columns_within(n: int, d: int, limit: int) -> int:
@@ -138,7 +146,7 @@ def fits(n: int, d: int, columns: int, limit: int) -> bool:
 def hierarchical_cost(n: int, d: int, tol: float, draws: int | None = None) -> Cost:
     """brenier.fit_hierarchical in √n parts: k-means, the parts' potential, and draws that meet 2√n targets each."""
     parts = math.isqrt(n)
-    asked = draws or math.ceil(conditional.FLOOR_REACHED * n / (solver.AIM * tol))
+    asked = draws or math.ceil(conditional.FLOOR_REACHED * n / (AIM * tol))
     batch = 2 * math.ceil(conditional.BATCH * n / 2)
     draws = math.ceil(asked / batch) * batch
     met = 2.0 * math.sqrt(n) * d

@@ -153,26 +153,29 @@ def growth_part(scale: float) -> dict[str, Any]:
 
 
 COLUMNS = ("solver", "n", "d", "χ² ≤", "seconds", "of which steps", "χ²", "samples/n", "check samples/n")
+TABLES = {
+    "images": (*COLUMNS, "judged χ²", "time / brenier.fit", "time / its steps", "source"),
+    "growth": (*COLUMNS, "exponent of seconds", "exponent of of which steps"),
+}
 
 
-def page(record: dict[str, Any]) -> str:
-    """The measured part of docs/scaling.md."""
-    machine, parts = record["machine"], record["parts"]
-    text = f"`{record['settings']['command']}`, {record['date'][:10]}, "
-    text += f"{machine['processor']}, {machine['cores']} cores.\n"
-    for name, columns in (
-        ("images", (*COLUMNS, "judged χ²", "time / brenier.fit", "time / its steps", "source")),
-        ("growth", (*COLUMNS, "exponent of seconds", "exponent of of which steps")),
-    ):
-        rows = [row for key in ("brenier", "peers") for row in parts.get(name, {}).get(key, [])]
-        if rows:
-            cells = [[cell(row.get(column)) for column in columns] for row in rows]
-            text += "\n" + tabulate(cells, columns, tablefmt="github", disable_numparse=True) + "\n"
-    for run in parts.get("images", {}).get("peer runs", []):
-        text += f"\n{run['solver']} ran {run['seconds']:.0f} s here: {run['samples/s']:,.0f} samples/s, "
+def page(parts: dict[str, Any]) -> str:
+    """The measured part of docs/scaling.md: each part's table, and the run that measured it."""
+    return "\n\n".join(part_text(parts[name], columns) for name, columns in TABLES.items() if name in parts)
+
+
+def part_text(part: dict[str, Any], columns: tuple[str, ...]) -> str:
+    rows = [*part["brenier"], *part.get("peers", [])]
+    cells = [[cell(row.get(column)) for column in columns] for row in rows]
+    machine = part["machine"]
+    text = tabulate(cells, columns, tablefmt="github", disable_numparse=True)
+    text += f"\n\n`{part['settings']['command']}`, {part['date'][:10]}, "
+    text += f"{machine['processor']}, {machine['cores']} cores."
+    for run in part.get("peer runs", []):
+        text += f"\n\n{run['solver']} ran {run['seconds']:.0f} s here: {run['samples/s']:,.0f} samples/s, "
         text += f"{run['samples/n']:.2f} n samples, χ² = {run['χ²']:.3g} ± {run['standard error']:.2g}; "
-        text += f"`{run['settings']}`.\n"
-    return text.strip()
+        text += f"`{run['settings']}`."
+    return text
 
 
 def cell(value: Any) -> str:
@@ -190,20 +193,24 @@ def main() -> None:
     parser.add_argument("--scale", type=float, default=1.0)
     parser.add_argument("--peer-seconds", type=float, default=90.0)
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--save", action="store_true", help="parts not asked for keep their saved figures")
+    parser.add_argument(
+        "--save",
+        action="store_true",
+        help="parts not asked for keep their saved figures and the run that they are from",
+    )
     given = parser.parse_args()
     line = " ".join(["python benchmarks/fit_scale.py", *sys.argv[1:]])
-    record = new_record("fit_scale", {"command": line, "scale": given.scale})
-    record["parts"] = json.loads(RESULTS.read_text())["parts"] if RESULTS.exists() else {}
+    run = new_record("fit_scale", {"command": line, "scale": given.scale})
+    parts = json.loads(RESULTS.read_text())["parts"] if RESULTS.exists() else {}
     asked = given.parts.split(",")
     if "images" in asked:
-        record["parts"]["images"] = images_part(given.scale, given.peer_seconds, given.rounds)
+        parts["images"] = run | images_part(given.scale, given.peer_seconds, given.rounds)
     if "growth" in asked:
-        record["parts"]["growth"] = growth_part(given.scale)
-    print(page(record))
+        parts["growth"] = run | growth_part(given.scale)
+    print(page(parts))
     if given.save:
-        write_record(RESULTS, record)
-        replace_part(PAGE, "fit_scale", page(record))
+        write_record(RESULTS, run | {"parts": parts})
+        replace_part(PAGE, "fit_scale", page(parts))
 
 
 if __name__ == "__main__":

@@ -1,10 +1,13 @@
 #!/usr/bin/env bash
 # One command for a bare GPU machine without a network: build, check, sanitize, time; a short table last.
 #
-#   benchmarks/gpu.sh
+#   benchmarks/gpu.sh [--fit-scale 0.04] [--only-fit]
+#
+# --fit-scale s fits s · 2,560,000 × 3,072 latents (benchmarks/fit_gpu.py); --only-fit builds, fits and stops. The whole
+# size, whose goal is 10 minutes: BRENIER_GPU_SECONDS=1200 benchmarks/gpu.sh --only-fit --fit-scale 1
 #
 # Needs python3 with torch, triton, numpy, pytest, hypothesis, scipy, pybind11 and scikit-build-core, and nvcc, CMake
-# and ninja. Writes benchmarks/results/<gpu-name>.json and pairing-<gpu-name>.json; where $OUT is set, these and one log
+# and ninja. Writes benchmarks/results/<gpu-name>.json, pairing- and fit-<gpu-name>.json; where $OUT is set, these and one log
 # of all steps lie there as soon as they exist, so that a run cut short leaves what it had.
 # Takes under 8 minutes: each step has a limit of its own, and none may use up what is kept for those after it.
 # Without a working nvcc, and without an engine that fails its smoke test, the rest is measured all the same.
@@ -14,6 +17,14 @@ cd "$(dirname "$0")/.."
 
 PYTHON="${PYTHON:-python3}"
 LIMIT="${BRENIER_GPU_SECONDS:-470}"
+FIT_SCALE=0.04 ONLY_FIT=0
+while [ "$#" -gt 0 ]; do
+  case "$1" in
+    --fit-scale) FIT_SCALE="${2:?a scale}" && shift 2 ;;
+    --only-fit) ONLY_FIT=1 && shift ;;
+    *) echo "usage: benchmarks/gpu.sh [--fit-scale s] [--only-fit]; got $1" >&2; exit 2 ;;
+  esac
+done
 SITE="$(mktemp -d)"
 LOG="${OUT:-$(mktemp -d)}/gpu.log"
 : >"$LOG"
@@ -70,7 +81,7 @@ finish() {
   local table
   echo
   printf '%s\n' "${SUMMARY[@]}" "log: $LOG" | tee -a "$LOG"
-  for table in "$SITE"/pairing*.table "$SITE"/benchmark*.table; do
+  for table in "$SITE"/pairing*.table "$SITE"/fit*.table "$SITE"/benchmark*.table; do
     [ ! -s "$table" ] || { echo; tail -n 45 "$table"; }
   done
   exit "$FAILED"
@@ -89,6 +100,11 @@ step "machine" 60 0 "$PYTHON" benchmarks/gpu_machine.py
 
 # A folder of its own on PYTHONPATH: no virtual environment, nothing written to the machine's packages.
 build ON 250 || build OFF 200 || finish
+
+if [ "$ONLY_FIT" -eq 1 ]; then
+  measure "fit" "$LIMIT" 0 "$PYTHON" benchmarks/fit_gpu.py --scale "$FIT_SCALE"
+  finish
+fi
 
 # One small call of each kernel before anything long: what is broken says so here. An engine that fails is measured
 # last and in a process of its own: a kernel that traps takes all that its process does on the GPU along.
@@ -120,7 +136,7 @@ fi
 
 WORKERS=()
 "$PYTHON" -c 'import xdist' 2>/dev/null && WORKERS=(-n 6)
-step "tests" 130 200 "$PYTHON" -m pytest -m gpu tests/engine tests/pair -v --tb=short --durations=10 \
+step "tests" 130 200 "$PYTHON" -m pytest -m gpu tests/engine tests/pair tests/solve -v --tb=short --durations=10 \
   -p no:cacheprovider -o addopts= --strict-markers "${WORKERS[@]}"
 
 for entry in "${SANITIZED[@]}"; do
@@ -140,6 +156,7 @@ done
 for engine in "${WORKING[@]}"; do
   measure "pairing $engine" 40 130 "$PYTHON" benchmarks/pairing_gpu.py "$engine"
 done
+[[ " ${WORKING[*]} " != *" triton "* ]] || measure "fit" 70 90 "$PYTHON" benchmarks/fit_gpu.py --scale "$FIT_SCALE"
 [ "${#WORKING[@]}" -eq 0 ] || measure "benchmark" 170 0 "$PYTHON" benchmarks/assign_gpu.py "${WORKING[@]}"
 for engine in "${BROKEN[@]}"; do
   measure "benchmark $engine" 60 0 "$PYTHON" benchmarks/assign_gpu.py "$engine"

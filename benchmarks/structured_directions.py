@@ -15,6 +15,7 @@ import torch
 from brenier.engine import prepare
 from brenier.solve import solver
 from brenier.solve.check import Check, independent_check
+from brenier.solve.placement import Placement
 from brenier.solve.problem import Problem, build_problem
 from brenier.solve.sampling import SamplingPlan, SubspaceSampler
 from marked_pages import replace_part
@@ -58,9 +59,9 @@ SETS: dict[str, Callable[[torch.Generator], torch.Tensor]] = {
 
 def chi_square(problem: Problem, subspace: int, structured: bool, seed: int) -> Check:
     """The averaged potential's, after STEPS steps with no direction apart."""
-    run = solver.begin(problem, solver.Settings(0.05, 1 << 40, seed, None, False, None))
+    run = solver.begin(problem, solver.Settings(0.05, 1 << 40, seed, Placement(), False, None))
     plan = SamplingPlan(subspace, 0, 0.0, structured=structured)
-    run.plan, run.sampler = plan, SubspaceSampler(problem.targets, plan, None, seed, None)
+    run.plan, run.sampler = plan, SubspaceSampler(problem.targets, plan, None, seed)
     for _ in range(STEPS):
         run.state = solver.step(run)
     judge = prepare(solver.resident(problem.targets))

@@ -25,7 +25,8 @@ from brenier.solve.control import ORDERS, Regression
 from brenier.solve.principal import Principal, principal_directions
 from brenier.solve.problem import Problem, build_problem
 from brenier.solve.sampling import CIRCLE_GAIN, SamplingPlan, SubspaceSampler, inflation
-from brenier.types import CIRCLE_POINTS, FIXED_POINT_ONE
+from brenier.types import CIRCLE_POINTS
+from circle_variance import masses
 from fit_scale import image_like
 from marked_pages import replace_part
 from tabulate import tabulate
@@ -47,30 +48,28 @@ class Measurement:
         self.n, self.batch = len(targets), solver.batch_size(len(targets))
         self.epsilon = 0.5 * float(np.median(self.problem.norms)) / math.sqrt(2 * math.log(self.n))
 
-    def masses(self, noise: torch.Tensor, targets: PreparedTargets) -> np.ndarray:
+    def estimate(self, noise: torch.Tensor, targets: PreparedTargets) -> np.ndarray:
         """ŵ, (n,), as in solve/spread.py."""
         found = circle_candidates(noise, targets, self.heights, margin=self.epsilon)
-        counts = circle_counts(found, self.heights, self.epsilon)
-        points = FIXED_POINT_ONE * CIRCLE_POINTS * (len(noise) // 2)
-        return (2 * counts.weight_sharp - counts.weight).double().numpy() / points
+        return masses(circle_counts(found, self.heights, self.epsilon), CIRCLE_POINTS * (len(noise) // 2))
 
     def independent(self) -> float:
         """Σ Var ŵ of independent draws."""
         targets, rows = prepare(self.centred), []
         for k in range(ALONE):
             noise = normal(5, k * self.batch, self.batch, DIMENSION, stream=Stream.SAMPLE)
-            rows.append(self.masses(noise, targets))
+            rows.append(self.estimate(noise, targets))
         return spread(np.array(rows))
 
     def in_subspaces(self, subspace: int, principal: int) -> list[float]:
         """Σ Var ŵ of ROUNDS steps, less none to ORDERS control variates whose slopes come from all of them."""
         plan = SamplingPlan(subspace, principal, 0.0)
-        sampler = SubspaceSampler(self.centred, plan, self.principal, 12345, None)
+        sampler = SubspaceSampler(self.centred, plan, self.principal, 12345)
         found, variates, learned = [], [], Regression()
         for k in range(ROUNDS):
             sampler.begin(k)
             draw = sampler.draw_circles(k * self.batch, self.batch)
-            found.append(self.masses(draw.noise, draw.targets))
+            found.append(self.estimate(draw.noise, draw.targets))
             variates.append(sampler.variates(self.problem.norms))
             learned = learned.learned(variates[-1], self.problem.masses, found[-1])
         estimates, spreads = np.array(found), [spread(np.array(found))]

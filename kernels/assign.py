@@ -52,13 +52,8 @@ class AssignConfig:
     stages: int
 
 
-def configuration(
-    rows: int,
-    targets: int,
-    depth: int,  # noqa: ARG001 - so far the tiles are the same for all
-    capability: tuple[int, int],
-) -> AssignConfig:
-    """Tiles for rows × targets × depth on a GPU of that compute capability; (0, 0) is the interpreter."""
+def configuration(rows: int, targets: int, capability: tuple[int, int]) -> AssignConfig:
+    """Tiles for rows × targets, of any depth, on a GPU of that compute capability; (0, 0) is the interpreter."""
     if capability == (0, 0):  # an operation on a tile costs the same whatever its size: few, large tiles
         return AssignConfig(64, 128, 64, 512, min(2, cdiv(targets, 128)), 1024, warps=4, stages=1)
     block_rows, block_targets, block_depth = 64, 64, 16  # others spill, narrower ones and more stages too

@@ -18,20 +18,21 @@ def in_fresh_process(code: str) -> Any:
 def test_import_is_quick_and_loads_nothing_heavy() -> None:
     code = f"""
 import json, sys, time
+start = time.process_time()
 import torch, numpy, tqdm
-before = set(sys.modules)
+before, torch_seconds = set(sys.modules), time.process_time() - start
 start = time.process_time()
 import brenier
 brenier.fit, brenier.pair, brenier.assign, brenier.Potential
 seconds = time.process_time() - start
 loaded = set(sys.modules) - before
-print(json.dumps({{"seconds": seconds, "heavy": [name for name in {HEAVY} if name in loaded],
+print(json.dumps({{"share": seconds / torch_seconds, "heavy": [name for name in {HEAVY} if name in loaded],
                    "cuda": torch.cuda.is_initialized()}}))
 """
     found = in_fresh_process(code)
     assert found["heavy"] == []
     assert not found["cuda"]
-    assert found["seconds"] < 0.3
+    assert found["share"] < 0.3  # of torch's own import: seconds would depend on who else is on the machine
 
 
 def test_importing_the_package_alone_does_not_even_load_torch() -> None:

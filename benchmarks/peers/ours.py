@@ -8,6 +8,7 @@ from collections.abc import Iterator
 import brenier
 import torch
 from brenier.solve import FitResult, Potential, solver
+from brenier.solve.placement import Placement
 from brenier.solve.problem import build_problem
 
 from .judge import Answer
@@ -18,7 +19,7 @@ def trajectory(case: Case, ladder: list[int], seed: int = 0) -> Iterator[Answer]
     """The averaged potential after each number of samples in the ladder, without checks in between."""
     began = time.perf_counter()
     problem = build_problem(torch.from_numpy(case.targets))
-    run = solver.begin(problem, solver.Settings(1.0, ladder[-1], seed, None, False, None))
+    run = solver.begin(problem, solver.Settings(1.0, ladder[-1], seed, Placement(), False, None))
     solver.warm_up(run)
     seconds = time.perf_counter() - began
     for goal in ladder:

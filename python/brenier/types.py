@@ -32,6 +32,10 @@ class Candidates:
     def rows(self) -> int:
         return len(self.offsets) - 1
 
+    def cpu(self) -> Candidates:
+        """The same in the processor's memory."""
+        return Candidates(self.offsets.cpu(), self.indices.cpu(), self.scores.cpu())
+
 
 CIRCLE_POINTS = 16
 """Points of a great circle at which its two draws are looked at."""
@@ -64,6 +68,10 @@ class CircleCandidates:
     @property
     def circles(self) -> int:
         return len(self.offsets) - 1
+
+    def cpu(self) -> CircleCandidates:
+        """The same in the processor's memory."""
+        return CircleCandidates(self.offsets.cpu(), self.indices.cpu(), self.products.cpu())
 
     def head(self, count: int) -> CircleCandidates:
         """The first circles, at most that many."""

@@ -7,14 +7,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from brenier.cli.main import COMMANDS, cli
-from click.testing import CliRunner, Result
+from brenier.cli.main import COMMANDS
+from helpers.commands import call
 
 RNG = np.random.default_rng(0)
-
-
-def call(*arguments: object) -> Result:
-    return CliRunner().invoke(cli, [str(argument) for argument in arguments])
 
 
 def npy(path: Path, array: np.ndarray) -> Path:

@@ -1,28 +1,16 @@
 """Classes, mirror images and streamed potentials from file to file."""
 
-import json
 from pathlib import Path
 
 import numpy as np
 import pytest
-from brenier.cli.main import cli
 from brenier.data import load_digits
 from brenier.diffusion.store import load_network
 from brenier.report import fitting
 from brenier.solve import fitting as solve_fitting
-from click.testing import CliRunner, Result
+from helpers.commands import ok, quietly
 
 SMALL = ["--width", 16, "--depth", 1, "--steps", 4, "--batch", 8, "--pool", 16]
-
-
-def call(*arguments: object) -> Result:
-    return CliRunner().invoke(cli, [*(str(argument) for argument in arguments), "--quiet"])
-
-
-def ok(*arguments: object) -> dict:
-    result = call(*arguments, "--json")
-    assert result.exit_code == 0, result.stderr
-    return json.loads(result.stdout)
 
 
 @pytest.fixture(scope="module")
@@ -77,7 +65,7 @@ def test_classes_that_do_not_fit_the_network_are_refused(
     folder: Path, network: str, options: list[object], message: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(folder)
-    result = call("sample", f"{network}.safetensors", "--count", 6, *options, "--out", "none.npy")
+    result = quietly("sample", f"{network}.safetensors", "--count", 6, *options, "--out", "none.npy")
     assert result.exit_code == 2
     assert message in result.stderr
     assert not (folder / "none.npy").exists()
@@ -114,5 +102,5 @@ def test_trainings_that_cannot_be_are_mistakes_and_write_nothing(
     folder: Path, options: list[object], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(folder)
-    assert call("train", "images.npy", *SMALL, *options, "--out", "none.safetensors").exit_code == 2
+    assert quietly("train", "images.npy", *SMALL, *options, "--out", "none.safetensors").exit_code == 2
     assert not (folder / "none.safetensors").exists()

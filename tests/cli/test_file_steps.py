@@ -7,23 +7,12 @@ import brenier
 import numpy as np
 import pytest
 import torch
-from brenier.cli.main import cli
 from brenier.data import NoisedLatents, load_array, load_digits
 from brenier.data.noise import Stream, normal
 from brenier.diffusion.store import load_network
-from click.testing import CliRunner, Result
+from helpers.commands import ok, quietly
 
 SIGMA = 0.5
-
-
-def call(*arguments: object) -> Result:
-    return CliRunner().invoke(cli, [*(str(argument) for argument in arguments), "--quiet"])
-
-
-def ok(*arguments: object) -> dict:
-    result = call(*arguments, "--json")
-    assert result.exit_code == 0, result.stderr
-    return json.loads(result.stdout)
 
 
 @pytest.fixture(scope="module")
@@ -59,7 +48,7 @@ def test_a_fit_stopped_by_its_budget_resumes_from_its_checkpoint(folder: Path, t
         "--out",
         tmp_path / "pot.safetensors",
     )
-    stopped = call("fit", folder / "held_out.npy", "--max-samples", 1600, "--json", *options)
+    stopped = quietly("fit", folder / "held_out.npy", "--max-samples", 1600, "--json", *options)
     assert stopped.exit_code == 3
     samples = json.loads(stopped.stdout)["samples"]
     resumed = ok("fit", folder / "held_out.npy", "--resume", *options)
@@ -81,7 +70,7 @@ def test_fit_writes_the_potential_of_the_noised_latents(folder: Path) -> None:
 
 def test_an_unconverged_fit_is_written_with_a_warning_and_exit_code_3(folder: Path, tmp_path: Path) -> None:
     out = tmp_path / "p.safetensors"
-    result = call("fit", folder / "images.npy", "--tol", 0.01, "--max-samples", 64, "--out", out, "--json")
+    result = quietly("fit", folder / "images.npy", "--tol", 0.01, "--max-samples", 64, "--out", out, "--json")
     assert result.exit_code == 3
     assert "not converged" in result.stderr
     assert json.loads(result.stdout)["converged"] is False
@@ -90,7 +79,7 @@ def test_an_unconverged_fit_is_written_with_a_warning_and_exit_code_3(folder: Pa
 
 def test_weights_of_the_wrong_length_are_a_mistake_and_write_nothing(folder: Path, tmp_path: Path) -> None:
     np.save(tmp_path / "w.npy", np.ones(149))
-    result = call(
+    result = quietly(
         "fit", folder / "images.npy", "--weights", tmp_path / "w.npy", "--out", tmp_path / "p.safetensors"
     )
     assert result.exit_code == 2
@@ -146,7 +135,7 @@ def test_a_unet_is_trained_on_square_images_and_refused_otherwise(folder: Path, 
     options = ["--network", "unet", "--width", 8, "--steps", 2, "--batch", 8, "--out", out]
     ok("train", folder / "images.npy", *options)
     assert load_network(out).kind == "unet"
-    result = call("train", folder / "held_out.npy", *options)
+    result = quietly("train", folder / "held_out.npy", *options)
     assert result.exit_code == 2
     assert "square images" in result.stderr
 
@@ -197,20 +186,20 @@ def test_ddim_by_dpm_ot_starts_from_the_same_images_as_heun(folder: Path, tmp_pa
 
 
 def test_sample_refuses_what_needs_a_potential(folder: Path, tmp_path: Path) -> None:
-    result = call("sample", folder / "net.safetensors", "--fresh", "--out", tmp_path / "s.npy")
+    result = quietly("sample", folder / "net.safetensors", "--fresh", "--out", tmp_path / "s.npy")
     assert result.exit_code == 2
     assert "potential" in result.stderr
 
 
 def test_sample_by_dpm_ot_refuses_other_images_than_those_fitted(folder: Path, tmp_path: Path) -> None:
     options = ["--potential", folder / "pot.safetensors", "--targets", folder / "held_out.npy"]
-    result = call("sample", folder / "net.safetensors", *options, "--out", tmp_path / "s.npy")
+    result = quietly("sample", folder / "net.safetensors", *options, "--out", tmp_path / "s.npy")
     assert result.exit_code == 2
     assert list(tmp_path.iterdir()) == []
 
 
 def test_a_potential_is_not_a_network(folder: Path, tmp_path: Path) -> None:
-    result = call("sample", folder / "pot.safetensors", "--out", tmp_path / "s.npy")
+    result = quietly("sample", folder / "pot.safetensors", "--out", tmp_path / "s.npy")
     assert result.exit_code == 2
     assert "network file" in result.stderr
 
@@ -229,7 +218,7 @@ def test_evaluate_finds_copies_and_names_its_features(folder: Path, tmp_path: Pa
 
 
 def test_evaluate_without_labels_uses_the_raw_values(folder: Path) -> None:
-    result = call("evaluate", folder / "held_out.npy", folder / "images.npy")
+    result = quietly("evaluate", folder / "held_out.npy", folder / "images.npy")
     assert result.exit_code == 0
     assert "the raw values" in result.stdout
 

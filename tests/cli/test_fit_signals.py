@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from brenier.cli.main import cli
 from brenier.report import fitting
-from brenier.solve import solver
+from brenier.solve import checking, solver
 from click.testing import CliRunner, Result
 
 TARGETS = np.random.default_rng(0).standard_normal((60, 5), dtype=np.float32)
@@ -44,7 +44,7 @@ def test_a_finished_potential_is_written_whole(
         "potential": (brenier.Potential, "save"),
         "record": (fitting, "write_record"),
         "checkpoint": (solver.checkpoint, "write"),
-        "result": (solver, "final_error"),
+        "result": (checking, "final_error"),
     }[where]
     monkeypatch.setattr(home, name, with_signal(number, getattr(home, name)))
     options = ["--checkpoint", str(tmp_path / "state")] if where == "checkpoint" else []

@@ -7,7 +7,7 @@ from brenier.engine.circles import circle_candidates, circle_counts, circle_poin
 from brenier.engine.cpu import CpuEngine
 from brenier.engine.reference import ReferenceEngine
 from brenier.engine.soft import SoftCounts, soft_counts
-from brenier.errors import EngineError, InputError
+from brenier.errors import InputError
 from brenier.types import CIRCLE_POINTS, COSINES, FIXED_POINT_ONE, SINES, CircleCandidates
 from helpers.agreement import margins, same_bits
 from helpers.problems import DEPTH_EDGES, HARD, TILE_EDGES, Problem, normal
@@ -181,8 +181,6 @@ def test_bad_circles_are_refused() -> None:
     p = normal(3, 4, 3)
     with pytest.raises(InputError, match="even number of rows"):
         circle_candidates(p.x, p.y, p.h, margin=1.0)
-    with pytest.raises(EngineError, match="great circles"):
-        circle_candidates(p.x[:2], _without_circles(p.y), p.h, margin=1.0)
     found, h = found_circles(4)
     with pytest.raises(InputError, match="epsilon"):
         circle_counts(found, h, 0.0)
@@ -191,10 +189,3 @@ def test_bad_circles_are_refused() -> None:
     broken = CircleCandidates(found.offsets, found.indices[:-1], found.products)
     with pytest.raises(InputError, match="offsets"):
         circle_wins(broken, h)
-
-
-def _without_circles(y: torch.Tensor) -> "circles.PreparedTargets":
-    class Rows:
-        name = "rows"
-
-    return circles.PreparedTargets(Rows(), y, (len(y), y.shape[1]), y.device)  # type: ignore[arg-type]

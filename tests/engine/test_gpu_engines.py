@@ -3,6 +3,7 @@
 import brenier
 import pytest
 import torch
+from brenier.engine.circles import circle_candidates
 from brenier.engine.reference import ReferenceEngine
 from brenier.engine.registry import load
 from brenier.errors import EngineError
@@ -42,6 +43,18 @@ def test_winners_and_scores_are_those_of_the_reference(engine: str, name: str) -
 @pytest.mark.parametrize("name", CASES)
 def test_candidates_are_those_of_the_reference(engine: str, name: str, margin: float) -> None:
     assert_same_on_gpu(engine, CASES[name], margin)
+
+
+@pytest.mark.parametrize("margin", [0.0, 0.7])
+@pytest.mark.parametrize("name", CASES)
+def test_circles_are_those_of_the_reference(engine: str, name: str, margin: float) -> None:
+    x, y, h = CASES[name]
+    x = x[: len(x) // 2 * 2]
+    found = circle_candidates(x.cuda(), y.cuda(), h.cuda(), margin=margin, engine=engine)
+    expected = ReferenceEngine().circle_candidates(x, y, h, margin)
+    assert found.offsets.is_cuda
+    for mine, theirs in zip(vars(found.cpu()).values(), vars(expected).values(), strict=True):
+        assert torch.equal(mine, theirs)
 
 
 @pytest.mark.parametrize("rows", [1, 31, 32, 33, 63, 64, 65, 129])

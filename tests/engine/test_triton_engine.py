@@ -29,7 +29,7 @@ def tiles(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> st
     """One filter, with tiles of 16 × 32 in place of the interpreter's large ones: every tail is met."""
     assign, filters = kernels("assign"), kernels("filter")
 
-    def small(_rows: int, targets: int, _depth: int, _capability: tuple[int, int]) -> Any:
+    def small(_rows: int, targets: int, _capability: tuple[int, int]) -> Any:
         return assign.AssignConfig(16, 32, 16, 64, min(3, assign.cdiv(targets, 32)), 128, warps=4, stages=1)
 
     def small_filter(_rows: int, targets: int, width: int, _capability: tuple[int, int]) -> Any:

@@ -24,7 +24,7 @@ def words(asm: dict, fma: str) -> list[str]:
 
 
 def main(capability: int) -> None:
-    config = assign.configuration(65536, 65536, 3072, divmod(capability, 10))
+    config = assign.configuration(65536, 65536, divmod(capability, 10))
     tiles = {
         "BLOCK_ROWS": config.block_rows, "BLOCK_TARGETS": config.block_targets,
         "BLOCK_DEPTH": config.block_depth, "SECTION": config.section,

@@ -1,4 +1,4 @@
-"""compile_filter.py 80|90|100 narrow|wide|bytes|rows: compile a part of the filters for a GPU that is not here.
+"""compile_filter.py 80|90|100 narrow|wide|bytes|circles|rows: compile a part of the filters for a GPU that is not here.
 
 A line for each kernel. Words after its name: mma, wgmma or tcgen05 (matrix units), shared (bytes asked for), registers,
 and what the compiler spilled (bytes of local memory).
@@ -15,15 +15,15 @@ import triton
 from brenier.engine.filtered import ROOM
 from brenier.engine.triton_filter import MORE_ROUNDS, ROUNDS
 from brenier.engine.triton_int8 import ROOM as ROOM_OF_BYTES
+from brenier.kernels import circles, filter8, noise, rescore
 from brenier.kernels import filter as filters
-from brenier.kernels import filter8, noise, rescore
 from triton.backends.compiler import GPUTarget
 from triton.compiler import ASTSource
 
 TYPES = {
     "packed": "*fp16", "bias": "*fp32", "scale": "*fp32", "slack": "*fp32", "best": "*i64", "count": "*i32",
     "index": "*i32", "estimate": "*fp32", "weights": "*fp32", "h": "*fp64", "winner_out": "*i64",
-    "score_out": "*fp64", "rho": "fp32", "out": "*fp32",
+    "score_out": "*fp64", "rho": "fp32", "out": "*fp32", "turns": "*fp32", "floors": "*fp32", "lows": "*fp32",
 }  # fmt: skip
 BYTES = TYPES | {
     "packed": "*i8", "shift": "*fp32", "inverse": "*fp32", "dither": "*i32", "norm": "*fp32", "rest": "*fp32",
@@ -97,6 +97,20 @@ def int8(capability: int) -> None:
     report("pack_bytes", compiled(filter8.pack_bytes, packing, 4, 3, capability, "fp32", False, BYTES))
 
 
+def great_circles(capability: int) -> None:
+    """Both passes, for the subspaces of a fit and for a depth that is summed in sections."""
+    for width in (128, 8192):
+        config = circles.circle_configuration(65536, 65536, width, divmod(capability, 10))
+        tiles = {
+            "BLOCK_ROWS": config.block_rows, "BLOCK_TARGETS": config.block_targets,
+            "BLOCK_DEPTH": config.block_depth, "SECTION": config.section, "GROUP": config.group,
+        }  # fmt: skip
+        for kernel in (circles.best_points, circles.list_points):
+            types = TYPES | {"best": "*i32"}
+            made = compiled(kernel, tiles, config.warps, config.stages, capability, "fp16", types=types)
+            report(f"{kernel.fn.__name__}_{width}", made)
+
+
 def rows(capability: int) -> None:
     packing = {"ROWS": rescore.PACKED[0], "BLOCK": rescore.PACKED[1]}
     report("pack_rows", compiled(rescore.pack_rows, packing, 4, 3, capability, "fp32"))
@@ -113,6 +127,7 @@ PARTS = {
     "narrow": lambda capability: halves(capability, filters.NARROW),
     "wide": lambda capability: halves(capability, (3072, 8192)),
     "bytes": int8,
+    "circles": great_circles,
     "rows": rows,
 }
 

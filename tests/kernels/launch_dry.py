@@ -16,9 +16,10 @@ os.environ["TRITON_INTERPRET"] = "0"
 
 import torch
 import triton
-from brenier.engine import auction_products, gpu_noise, triton_auction, triton_filter
+from brenier.engine import auction_products, gpu_circles, gpu_noise, triton_auction, triton_filter
 from brenier.engine import triton as engine_module
 from brenier.engine.auction import Factors, Problems
+from brenier.engine.gpu_circles import CircleSearch
 from brenier.engine.triton import Filter, TritonEngine
 from brenier.engine.triton_auction import TritonBidder
 from compile_filter import resources
@@ -59,7 +60,7 @@ def stand_in(capability: int) -> None:
 
     jit.KernelInterface.__getitem__ = compiled
     torch.empty = torch.zeros
-    for module in (triton_filter, engine_module, auction_products):
+    for module in (triton_filter, engine_module, gpu_circles, auction_products):
         module.capability = lambda _tensor: divmod(capability, 10)
     triton_auction.fuses = lambda _x: True
 
@@ -72,11 +73,21 @@ def assignments() -> None:
             prepared = engine.prepare(y)
             engine.assign(x, prepared, h)
             engine.candidates(x, prepared, h, 0.5)
+            circles(engine, x[: len(x) // 2 * 2], prepared, h)
             some = Filter(x, prepared.scaled, h)
             everyone = torch.arange(len(x))
             some.fill(
                 everyone, torch.zeros(len(x)), torch.ones(len(x), some.config.splits, dtype=torch.int64)
             )
+
+
+def circles(engine: TritonEngine, x: torch.Tensor, prepared: Any, h: torch.Tensor) -> None:
+    """Both passes, and lists that are made again."""
+    engine.circle_candidates(x, prepared, h, 0.5)
+    if engine.filtered(x, prepared):
+        search = CircleSearch(prepared.halves, h.contiguous(), 0.5, triton_filter.capability(x))
+        packed = search.pack(x)
+        search.reaching(packed, torch.zeros(len(packed), 16), 512)
 
 
 def auctions() -> None:

@@ -11,7 +11,7 @@ pytest.importorskip("triton")
 
 COMPILE = Path(__file__).with_name("compile_filter.py")
 MATRIX = {"80": {"mma"}, "90": {"wgmma"}, "100": {"tcgen05"}}
-FILTERS = {"narrow": 6, "wide": 4, "bytes": 2, "rows": 0}
+FILTERS = {"narrow": 6, "wide": 4, "bytes": 2, "circles": 4, "rows": 0}
 
 
 @pytest.mark.slow
@@ -23,7 +23,7 @@ def test_kernels_use_matrix_units_and_spill_nothing(capability: str, part: str) 
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     lines = [line.split() for line in done.stdout.splitlines()]
-    filters = [line for line in lines if "filter" in line[0]]
+    filters = [line for line in lines if "filter" in line[0] or "points" in line[0]]
     assert len(filters) == FILTERS[part]
     # Triton 3.6 has no int8 for the matrix units of sm_100: the older ones do it.
     units = MATRIX[capability] | ({"mma"} if (capability, part) == ("100", "bytes") else set())
@@ -44,6 +44,7 @@ def test_every_launch_of_the_engine_compiles_with_the_arguments_it_has() -> None
     lines = [line.split() for line in done.stdout.splitlines()[1:]]
     assert all(stack == "STACK=0" for _, _, stack in lines), done.stdout
     assert {name for name, _, _ in lines} == {
-        "best_tiles", "byte_filter", "decide", "list_tiles", "look", "narrow_filter", "normals", "pack_bytes",
-        "pack_rows", "pair_scores", "product_costs", "products", "quantise", "resolve", "wide_filter",
+        "best_points", "best_tiles", "byte_filter", "decide", "list_points", "list_tiles", "look",
+        "narrow_filter", "normals", "pack_bytes", "pack_rows", "pair_scores", "product_costs", "products",
+        "quantise", "resolve", "wide_filter",
     }  # fmt: skip

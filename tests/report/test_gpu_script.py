@@ -16,6 +16,7 @@ case "$*" in
   *gpu_case.py*) echo "case"; [ "${!#}" != "${BAD_ENGINE:-}" ] ;;
   "-m pytest"*) sleep "${SLOW_TESTS:-0}"; echo "7 passed" ;;
   *assign_gpu.py*) echo "{}" >"benchmarks/results/a$#.json"; echo "table of ${*:2}" ;;
+  *fit_gpu.py*) echo "{}" >benchmarks/results/fit.json; echo "fit of ${*:2}" ;;
   *pairing_gpu.py*) echo "{}" >benchmarks/results/pairing.json; echo "pairs of ${*:2}" ;;
   *) echo "$*" ;;
 esac
@@ -36,9 +37,9 @@ def place(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def run(place: Path, **settings: str) -> subprocess.CompletedProcess[str]:
+def run(place: Path, *options: str, **settings: str) -> subprocess.CompletedProcess[str]:
     environment = os.environ | {"PYTHON": str(place / "python"), "OUT": str(place / "out")} | settings
-    command = ["bash", str(place / "benchmarks" / "gpu.sh")]
+    command = ["bash", str(place / "benchmarks" / "gpu.sh"), *options]
     return subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=60)
 
 
@@ -54,11 +55,27 @@ def test_all_steps_run_and_few_files_are_left(place: Path) -> None:
     assert set(states(done).values()) == {"ok"}
     assert list(states(done)) == [
         "machine", "build, CUDA ON", "smoke cuda", "smoke triton", "tests",
-        "pairing cuda", "pairing triton", "benchmark",
+        "pairing cuda", "pairing triton", "fit", "benchmark",
     ]  # fmt: skip
     assert done.stdout.rstrip().endswith("table of cuda triton")
-    assert sorted(path.name for path in (place / "out").iterdir()) == ["a3.json", "gpu.log", "pairing.json"]
+    assert sorted(path.name for path in (place / "out").iterdir()) == [
+        "a3.json", "fit.json", "gpu.log", "pairing.json",
+    ]  # fmt: skip
     assert "7 passed" in (place / "out" / "gpu.log").read_text()
+
+
+def test_the_fit_alone_is_built_and_run_at_the_size_asked_for(place: Path) -> None:
+    done = run(place, "--only-fit", "--fit-scale", "1")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert list(states(done)) == ["machine", "build, CUDA ON", "fit"]
+    assert "fit of --scale 1" in done.stdout
+    assert sorted(path.name for path in (place / "out").iterdir()) == ["fit.json", "gpu.log"]
+
+
+def test_an_unknown_option_is_refused(place: Path) -> None:
+    done = run(place, "--scale", "1")
+    assert done.returncode == 2
+    assert "got --scale" in done.stderr
 
 
 @pytest.mark.parametrize(

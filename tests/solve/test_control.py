@@ -62,7 +62,7 @@ def test_a_step_never_corrects_itself() -> None:
 
 
 def test_independent_draws_have_no_variates() -> None:
-    assert FullSampler(torch.eye(3), 0, None).variates(np.ones(3)) is None
+    assert FullSampler(torch.eye(3), 0).variates(np.ones(3)) is None
 
 
 def test_control_takes_out_most_of_what_a_subspace_s_samples_have_in_common_and_moves_no_mean() -> None:
@@ -70,7 +70,7 @@ def test_control_takes_out_most_of_what_a_subspace_s_samples_have_in_common_and_
     targets, batch, steps = problem.targets, 400, 60
     assert isinstance(targets, torch.Tensor)
     heights, epsilon = extreme_value_start(problem), 0.5 * float(np.median(temperatures(problem)))
-    sampler = SubspaceSampler(targets, SamplingPlan(16, 0, 0.0), principal_directions(targets), 3, None)
+    sampler = SubspaceSampler(targets, SamplingPlan(16, 0, 0.0), principal_directions(targets), 3)
     plain, corrected, control = [], [], Regression()
     for k in range(steps):
         sampler.begin(k)

@@ -42,7 +42,7 @@ def test_structured_coordinates_leave_the_principal_part_out() -> None:
     principal = principal_directions(ROWS)
     along = principal.axes[: len(ROWS) // 2].mean(0, keepdim=True)
     plan = SamplingPlan(8, len(principal.axes), 0.0, structured=True)
-    one = SubspaceSampler(ROWS, plan, principal, 1, None).coordinates(0, 8)
-    two = SubspaceSampler(ROWS + 3 * along, plan, principal, 1, None).coordinates(0, 8)
+    one = SubspaceSampler(ROWS, plan, principal, 1).coordinates(0, 8)
+    two = SubspaceSampler(ROWS + 3 * along, plan, principal, 1).coordinates(0, 8)
     assert torch.allclose(one, two, atol=1e-3)
     assert one.abs().max() > 0.1

@@ -44,7 +44,7 @@ def test_subspace_scores_are_scores_of_full_dimension_noise(apart: int) -> None:
     """Rebuild x = Vz + Aᵀc and compare ⟨x, y⟩ with the product of the drawn coordinates."""
     targets = problems.image_like(50, 30)
     principal = principal_directions(targets)
-    sampler = SubspaceSampler(targets, SamplingPlan(8, apart, 0.0), principal, 5, None)
+    sampler = SubspaceSampler(targets, SamplingPlan(8, apart, 0.0), principal, 5)
     sampler.begin(3)
     drawn = sampler.draw(100, 6)
     A = normal(5, 3 * 8, 8, 30, stream=Stream.SUBSPACE)
@@ -65,9 +65,9 @@ def test_subspace_counts_are_unbiased_for_the_full_dimension(apart: int) -> None
     targets = targets - targets.mean(0)
     heights = torch.linspace(0, 1, 12)
     full = torch.zeros(12, dtype=torch.int64)
-    draw = FullSampler(targets, 1, None).draw(0, 60_000)
+    draw = FullSampler(targets, 1).draw(0, 60_000)
     assign(draw.noise, draw.targets, heights, counts=full)
-    sampler = SubspaceSampler(targets, SamplingPlan(32, apart, 0.0), principal_directions(targets), 2, None)
+    sampler = SubspaceSampler(targets, SamplingPlan(32, apart, 0.0), principal_directions(targets), 2)
     per_subspace = []
     for step in range(150):
         sampler.begin(step)
@@ -82,14 +82,14 @@ def test_subspace_counts_are_unbiased_for_the_full_dimension(apart: int) -> None
 def test_circles_of_a_subspace_run_through_orthogonal_unit_directions() -> None:
     """Then every point of the circle is uniform on the sphere, so its noise is exactly normal."""
     targets = problems.image_like(20, 60)
-    sampler = SubspaceSampler(targets, SamplingPlan(7, 3, 0.0), principal_directions(targets), 5, None)
+    sampler = SubspaceSampler(targets, SamplingPlan(7, 3, 0.0), principal_directions(targets), 5)
     sampler.begin(0)
     draw = sampler.draw_circles(10, 8).noise.double()
     pairs = draw[:, 3:].view(4, 2, 7)
     gram = pairs @ pairs.transpose(1, 2)
     assert torch.allclose(gram, torch.eye(2, dtype=torch.float64).expand(4, 2, 2), atol=1e-6)
     assert torch.equal(draw[:, :3].float(), sampler.draw(10, 8).noise[:, :3])
-    full = FullSampler(targets, 5, None)
+    full = FullSampler(targets, 5)
     assert torch.equal(full.draw_circles(10, 8).noise, full.draw(10, 8).noise)
 
 
@@ -97,7 +97,7 @@ def test_a_pass_goes_before_the_next_one_comes(monkeypatch: pytest.MonkeyPatch) 
     """No view of its coordinates may keep it: streamed fits plan for one pass, of gigabytes."""
     monkeypatch.setattr("brenier.solve.streamed.TILE_VALUES", 1 << 18)
     targets, ahead = problems.image_like(4000, 40), 128
-    sampler = SubspaceSampler(targets, SamplingPlan(32, 0, 0.0), None, 5, None, ahead)
+    sampler = SubspaceSampler(targets, SamplingPlan(32, 0, 0.0), None, 5, ahead=ahead)
     sampler.begin(0)
     peak()
     before = peak()

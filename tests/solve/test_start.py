@@ -17,14 +17,14 @@ def test_quantiles_keep_their_digits_for_small_masses_and_stay_finite_for_a_whol
 
 def test_independent_scores_start_at_the_extreme_value_heights() -> None:
     problem = build_problem(problems.image_like(100, 300))
-    start = choose_start(problem, 0, None)
+    start = choose_start(problem, 0)
     assert start.kind == "extreme value"
     assert np.array_equal(start.heights, -problem.norms * quantiles(problem.masses))
 
 
 def test_many_targets_in_few_dimensions_start_from_a_gaussian_close_to_the_answer() -> None:
     y, masses, exact = problems.line(200)
-    start = choose_start(build_problem(torch.from_numpy(y)), 0, None)
+    start = choose_start(build_problem(torch.from_numpy(y)), 0)
     assert start.kind == "Gaussian"
     heights = start.heights - masses @ start.heights
     assert np.corrcoef(heights, exact)[0, 1] > 0.99

@@ -46,7 +46,10 @@ NOT_CONVERGED = 3
     help="Such as 6GiB; larger targets are streamed [default: half of this machine's].",
 )
 @click.option("--engine", help="reference, cpu, triton or cuda [default: chosen; see brenier doctor].")
-@click.option("--device", help="cpu or cuda [default: where the targets are].")
+@click.option(
+    "--device",
+    help="cpu or cuda: where draws meet the targets, and where the potential goes [default: where the targets are].",
+)
 @reading
 def fit(targets: Path, out: Path, as_json: bool, quiet: bool, **options: Any) -> None:
     """Fit the Brenier potential of standard normal noise onto TARGETS.

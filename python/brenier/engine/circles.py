@@ -19,7 +19,7 @@ from brenier.engine.merge import point_scores
 from brenier.engine.native import address, choose_body, core
 from brenier.engine.soft import SoftCounts, contiguous, shards
 from brenier.engine.verbs import PreparedTargets, operands
-from brenier.errors import EngineError, InputError
+from brenier.errors import InputError
 from brenier.types import CIRCLE_POINTS, Array, Candidates, CircleCandidates
 
 ENTRIES_PER_CALL = 1 << 17  # 16 points each: under 0.1 s
@@ -42,21 +42,13 @@ def circle_candidates(
     x : (2C, d) draws, rows 2c and 2c + 1 spanning circle c; y, h, engine : as in assign
     margin : ≥ 0, in units of the score
 
-    Raises InputError, and EngineError for an engine without this verb (only "cpu" and "reference" have it).
+    Raises InputError and EngineError.
     """
     reach = checks.number(margin, "margin")
     noise, targets, h64 = operands(x, y, h, engine)
     if len(noise) % 2:
         raise InputError("x", expected="an even number of rows, two for each circle", got=str(len(noise)))
-    if not hasattr(targets.engine, "circle_candidates"):
-        raise EngineError(
-            f"engine {targets.engine.name!r}",
-            expected="an engine that samples great circles",
-            got="one that does not",
-            remedy='pass engine="cpu"',
-        )
-    found: CircleCandidates = targets.engine.circle_candidates(noise, targets.packed, h64, reach)
-    return found
+    return targets.engine.circle_candidates(noise, targets.packed, h64, reach)
 
 
 def circle_counts(circles: CircleCandidates, heights: Tensor, epsilon: float) -> SoftCounts:

@@ -5,12 +5,14 @@ Rows that the filter leaves with more than their lists hold get float64 scores o
 
 from __future__ import annotations
 
+import importlib.util
 from functools import cached_property
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from brenier.engine import gpu_circles
 from brenier.engine.certified import fold_parts
 from brenier.engine.checks import require_finite
 from brenier.engine.cuda_auction import CudaBidder
@@ -20,7 +22,7 @@ from brenier.engine.gpu_filter import gpu_filter, lists_fit
 from brenier.engine.halves import HalfTargets, pack_targets
 from brenier.engine.reference import ReferenceEngine
 from brenier.errors import EngineError
-from brenier.types import Candidates
+from brenier.types import Candidates, CircleCandidates
 
 OLDEST = (8, 0)
 NOT_BUILT = (
@@ -138,6 +140,20 @@ class CudaEngine:
             filtered = self.filtered(x, y, h)
             return filtered.candidates(margin, lambda rows: self.plain_candidates(rows, y, h, margin))
         return self.plain_candidates(x, y, h, margin)
+
+    def circle_candidates(self, x: Tensor, y: CudaTargets, h: Tensor, margin: float) -> CircleCandidates:
+        """Targets within the margin at a point of the circle of each pair of rows, by Triton's kernels."""
+        if x.numel() == 0 or y.values.numel() == 0 or not lists_fit(len(y.values)):
+            require_finite(x, "x")
+            return ReferenceEngine().circle_candidates(x, y.values, h, margin)
+        if importlib.util.find_spec("triton") is None:
+            raise EngineError(
+                "engine 'cuda'",
+                expected="triton for great circles, whose kernels both GPU engines share",
+                got="none installed",
+                remedy="pip install triton",
+            )
+        return gpu_circles.circle_candidates(x, y.halves, h, margin)
 
     def bidder(self, device: torch.device) -> CudaBidder:
         """Who bids in assignment problems on that device."""

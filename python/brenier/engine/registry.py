@@ -12,7 +12,7 @@ from torch import Tensor
 
 from brenier.engine.checks import shown
 from brenier.errors import EngineError
-from brenier.types import Candidates
+from brenier.types import Candidates, CircleCandidates
 
 ENGINES = {  # name -> where it lives; imported at first use, so that importing brenier stays free
     "reference": ("brenier.engine.reference", "ReferenceEngine"),
@@ -40,6 +40,9 @@ class Engine(Protocol):
 
     def candidates(self, x: Tensor, y: Any, h: Tensor, margin: float) -> Candidates:
         """Targets within the margin of the best, per row."""
+
+    def circle_candidates(self, x: Tensor, y: Any, h: Tensor, margin: float) -> CircleCandidates:
+        """Targets within the margin at a point of the great circle of each pair of rows."""
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from brenier.engine import certified, int8_rows
+from brenier.engine import certified, gpu_circles, int8_rows
 from brenier.engine.checks import require_finite
 from brenier.engine.filtered import Filtered, assigned_in_blocks, listed_in_blocks
 from brenier.engine.gpu_filter import gpu_filter, lists_fit
@@ -26,7 +26,7 @@ from brenier.engine.reference import ReferenceEngine, concatenate
 from brenier.engine.triton_auction import TritonBidder
 from brenier.engine.triton_filter import TritonBackend, capability, interpreted, launch
 from brenier.engine.triton_int8 import ByteBackend, ByteFiltered
-from brenier.types import Candidates
+from brenier.types import Candidates, CircleCandidates
 
 PAIRS_AT_ONCE = 1 << 20
 """Survivors held at a time: 24 bytes each. A single row may exceed it, up to its n targets."""
@@ -141,6 +141,13 @@ class TritonEngine:
             return listed_in_blocks(x, plain)
         return half(x, y, h).candidates(margin, plain)
 
+    def circle_candidates(self, x: Tensor, y: TritonTargets, h: Tensor, margin: float) -> CircleCandidates:
+        """Targets within the margin at one of the points of each pair of rows, ascending by index."""
+        if not self.filtered(x, y):
+            require_finite(x, "x")
+            return ReferenceEngine().circle_candidates(x, y.values, h, margin)
+        return gpu_circles.circle_candidates(x, y.halves, h, margin)
+
 
 def trivial(x: Tensor, y: TritonTargets) -> bool:
     """Nothing to multiply: no rows, no targets or no dimension."""
@@ -176,7 +183,7 @@ class Filter:
 
     @cached_property
     def config(self) -> Any:
-        return kernels().configuration(len(self.x), len(self.y.values), self.x.shape[1], capability(self.x))
+        return kernels().configuration(len(self.x), len(self.y.values), capability(self.x))
 
     def assign(self) -> tuple[Tensor, Tensor]:
         best, winners = self.best()

@@ -228,9 +228,10 @@ def fitted_to(potential: Path, targets: Path, reading: dict[str, Any]) -> tuple[
         return StreamedPotential.load(potential, targets=latents), latents
     try:
         return Potential.load(potential, targets=latents.materialise()), latents
-    except InputError:  # fitted with less memory, perhaps: streamed targets have a fingerprint of their own
+    except (
+        InputError
+    ) as refused:  # fitted with less memory, perhaps: streamed targets have their own fingerprint
         try:
             return StreamedPotential.load(potential, targets=latents), latents
         except InputError:
-            pass
-        raise
+            raise refused from None

@@ -16,6 +16,7 @@ from brenier.types import Candidates, CircleCandidates
 FIRST_ROWS = 64  # the first chunk measures how long the lists are; the gap is taken from it alone
 ENTRIES = 1 << 21  # list entries per chunk
 MOST_ROWS = 8192
+GPU_SHARE = 4  # times as much of both where a GPU lists: it wants more at once
 GAP_CIRCLES = 8  # whose points tell how close runners-up are
 GAP_MEMORY = 0.8
 
@@ -28,11 +29,11 @@ def chunks(
     whole : the caller keeps all lists, so the batch is cut down to ENTRIES where they are long.
     """
     sampler.begin(state.step)
-    heights = torch.from_numpy(state.heights)
+    heights = torch.from_numpy(state.heights).to(sampler.place.device)
     done, rows = 0, min(FIRST_ROWS, batch)
     while done < batch:
         draw = sampler.draw(state.samples + done, rows)
-        found = candidates(draw.noise, draw.targets, heights, margin=margin)
+        found = candidates(draw.noise, draw.targets, heights, margin=margin).cpu()
         yield found
         fitting = max(FIRST_ROWS, int(ENTRIES * rows / max(len(found.indices), 1)))
         if whole and done == 0:
@@ -49,17 +50,19 @@ def circle_chunks(
     One chunk where no lists can be too long. The step's first GAP_CIRCLES circles are in rank 0's first chunk.
     """
     sampler.begin(state.step)
-    heights = torch.from_numpy(state.heights)
+    heights = torch.from_numpy(state.heights).to(sampler.place.device)
+    share = GPU_SHARE if sampler.place.on_gpu else 1
+    entries, most = share * ENTRIES, share * MOST_ROWS
     done, draws = sampler.ranks.share(draws, 2 * GAP_CIRCLES)
-    few = (draws - done) // 2 * len(heights) <= ENTRIES
+    few = (draws - done) // 2 * len(heights) <= entries
     rows = draws - done if few else min(FIRST_ROWS, draws - done)
     while done < draws:
         draw = sampler.draw_circles(state.samples + done, rows)
-        found = circle_candidates(draw.noise, draw.targets, heights, margin=margin)
+        found = circle_candidates(draw.noise, draw.targets, heights, margin=margin).cpu()
         yield found
-        fitting = max(FIRST_ROWS, int(ENTRIES * rows / max(len(found.indices), 1)) // 2 * 2)
+        fitting = max(FIRST_ROWS, int(entries * rows / max(len(found.indices), 1)) // 2 * 2)
         done += rows
-        rows = min(draws - done, fitting, MOST_ROWS)
+        rows = min(draws - done, fitting, most)
 
 
 def mean_gap(lists: Candidates, margin: float, before: float) -> float:

@@ -92,16 +92,16 @@ def independent_check(
     ``first`` is the number of the first check sample: checks of one fit never share samples. Ranks share each
     round's samples.
     """
-    peers, h = ranks or Ranks(), torch.from_numpy(heights)
+    peers, h = ranks or Ranks(), torch.from_numpy(heights).to(targets.device)
 
     def count(lo: int, hi: int) -> np.ndarray:
         """Wins of each target among samples lo to hi − 1 of this check."""
-        wins, (mine, end) = torch.zeros(len(masses), dtype=torch.int64), peers.share(hi - lo)
+        wins, (mine, end) = torch.zeros(len(masses), dtype=torch.int64, device=h.device), peers.share(hi - lo)
         for at in range(first + lo + mine, first + lo + end, ROWS_PER_CALL):
             rows = min(ROWS_PER_CALL, first + lo + end - at)
             noise = normal(seed, at, rows, targets.shape[1], stream=Stream.CHECK)
-            assign(noise, targets, h, counts=wins)
-        return peers.total(wins).numpy()
+            assign(noise.to(h.device), targets, h, counts=wins)
+        return peers.total(wins.cpu()).numpy()
 
     return check_in_rounds(count, masses, tol, at_samples)
 

@@ -20,6 +20,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from brenier.solve.fixed_order import dot
+
 ORDERS = 3
 MEMORY = 0.8  # of the sums, from step to step
 LEAST_SHARE = 1e-6  # of a target's variance outside the principal directions: below, its length is rounding
@@ -47,8 +49,8 @@ class Regression:
     def learned(self, variates: np.ndarray, masses: np.ndarray, found: np.ndarray) -> Regression:
         """The regression with one more step, whose estimate of the masses is ``found``, (n,)."""
         surplus = found - masses
-        along = [float((variate * surplus).sum()) for variate in variates]
-        square = [float((masses * variate * variate).sum()) for variate in variates]
+        along = [dot(variate, surplus) for variate in variates]
+        square = [dot(masses * variate, variate) for variate in variates]
         return Regression(faded(self.along, along), faded(self.square, square))
 
 

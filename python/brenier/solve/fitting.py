@@ -22,12 +22,13 @@ from brenier.engine import checks
 from brenier.engine.ranks import Ranks, together
 from brenier.engine.registry import available, engine_for
 from brenier.errors import BrenierError, EngineError, InputError
-from brenier.solve import solver
+from brenier.solve import checking, solver
 from brenier.solve.checkpoint import identity, restore
 from brenier.solve.conditional import ConditionalSampler
 from brenier.solve.first_pass import streamed_problem
 from brenier.solve.labelled import LabelledFitResult, fit_classes
 from brenier.solve.memory import must_stream, require_memory, require_stream_memory
+from brenier.solve.placement import Placement, placement
 from brenier.solve.potential import Potential
 from brenier.solve.problem import ACCEPTED, Problem, build_problem
 from brenier.solve.result import FitResult, Record, Status, warn_unconverged
@@ -81,8 +82,9 @@ def fit(  # type: ignore[misc]  # the overloads name only what they differ in
     max_samples : bound on fitting samples, None for max(10 n/tol, 4 million); checks use their own. No step
         starts that could pass it; a step draws max(768, 0.15 n), or 4096 for crowded targets
     seed : same seed, same version → same heights, bit for bit, whatever the number of threads
-    engine : "cpu" or "reference", None for the faster; the fit itself runs on the CPU so far
-    device : where the potential's targets and heights go, None to leave them where the targets are
+    engine : "cpu", "triton", "cuda" or "reference"; None for the fastest of the device
+    device : where the potential's targets and heights go, None to leave them where the targets are. On a GPU with
+        an engine the fit's draws meet the targets there; the heights have the bits that the processor gives them
     max_memory : bytes the fit may use (beyond the targets, where those are given in memory); refused before
         the work starts if too little
     checkpoint : a file for the state of the fit, written every minute, before checks, at Ctrl-C and at the end
@@ -100,7 +102,9 @@ def fit(  # type: ignore[misc]  # the overloads name only what they differ in
     require_options(noise, tol, max_samples, seed)
     if callback is not None and not callable(callback):
         raise InputError("callback", expected="a function of a Record", got=repr(callback))
-    source = streamed_source(targets, max_memory, device)
+    source = streamed_source(targets, max_memory)
+    if source is not None and labels is not None:
+        require_processor(device)
     if labels is not None:
         options = {"noise": noise, "tol": tol, "max_samples": max_samples, "seed": seed, "engine": engine}
         options |= {"max_memory": max_memory, "resume": resume, "progress": progress, "callback": callback}
@@ -108,8 +112,8 @@ def fit(  # type: ignore[misc]  # the overloads name only what they differ in
         whole = moved(matrix_of(targets), device) if source is None else source
         return fit_classes(fit, whole, labels, weights, checkpoint, **options)
     with together(ranks) as peers:
-        matrix = torch.empty(0) if source is not None else moved(matrix_of(targets), device)
-        require_cpu_engine(engine)
+        matrix = moved(torch.empty(0) if source is not None else matrix_of(targets), device)
+        place = placement(engine, matrix.device)
         file = checkpoint_file(checkpoint, resume)
         said = progress and peers.rank == 0
         if source is None:
@@ -117,7 +121,7 @@ def fit(  # type: ignore[misc]  # the overloads name only what they differ in
         else:
             problem = problem_over(source, weights, max_memory, said, peers)
         budget = int(max_samples or solver.default_max_samples(problem.size, tol))
-        settings = solver.Settings(float(tol), budget, int(seed), engine, progress, callback, file)
+        settings = solver.Settings(float(tol), budget, int(seed), place, progress, callback, file)
         run = solver.begin(problem, settings, peers)
         if resume and file is not None:
             restore(file, run)
@@ -143,7 +147,7 @@ def require_same_fit(run: solver.Run) -> None:
         run.ranks.require_same(f"{identity(run)} {place}", "targets, options and checkpoint")
 
 
-def streamed_source(targets: object, max_memory: int | None, device: object) -> LatentSource | None:
+def streamed_source(targets: object, max_memory: int | None) -> LatentSource | None:
     """The source, where targets must be streamed; None where they are to be in memory."""
     if isinstance(targets, torch.Tensor | np.ndarray) or not isinstance(
         targets, LatentSource | str | os.PathLike
@@ -153,11 +157,18 @@ def streamed_source(targets: object, max_memory: int | None, device: object) -> 
         source = open_source(targets)
     except BrenierError:  # load_array says what is wrong with it, or reads it whole
         return None
-    if not must_stream(source.shape, max_memory):
-        return None
+    return source if must_stream(source.shape, max_memory) else None
+
+
+def require_processor(device: object) -> None:
+    """Streamed classes become potentials of the processor's."""
     if device is not None and torch.device(str(device)).type != "cpu":
-        raise InputError("device", expected="cpu or None, for these targets are streamed", got=str(device))
-    return source
+        raise InputError(
+            "device",
+            expected="cpu or None, for these targets are streamed class by class",
+            got=str(device),
+            remedy="leave device=None, or fit without labels",
+        )
 
 
 def resident_problem(
@@ -220,12 +231,12 @@ def is_number(value: object, kind: type) -> bool:
 
 
 def require_cpu_engine(engine: str | None) -> None:
-    """The fit draws its noise on the CPU; an engine that cannot take it is refused with that reason."""
+    """A hierarchical fit runs on the processor; an engine that cannot is refused with that reason."""
     chosen = engine_for("cpu", None) if engine is None else available(engine)
     if "cpu" not in chosen.devices:
         raise EngineError(
             f"engine {chosen.name!r}",
-            expected="an engine that takes CPU tensors, for fit runs on the CPU so far",
+            expected="an engine that takes CPU tensors, for fit_hierarchical runs on the processor",
             got="one for " + " and ".join(chosen.devices),
             remedy="leave engine=None",
         )
@@ -241,7 +252,7 @@ def moved(matrix: torch.Tensor, device: str | torch.device | None) -> torch.Tens
 
 def finished(run: solver.Run, status: Status, potential: Potential) -> FitResult:
     """The result of a run, with a warning unless it converged."""
-    targets, (error, stderr, source) = run.problem.targets, solver.final_error(run)
+    targets, (error, stderr, source) = run.problem.targets, checking.final_error(run)
     if status is not Status.CONVERGED:
         warn_unconverged(status, error, stderr, run.settings.tol, source)
     return FitResult(
@@ -264,7 +275,7 @@ def finished(run: solver.Run, status: Status, potential: Potential) -> FitResult
 
 def potential_of(run: solver.Run, problem: Problem, matrix: torch.Tensor) -> Potential:
     info = info_of(run)
-    centre, engine = torch.from_numpy(problem.centre), run.settings.engine
+    centre, engine = torch.from_numpy(problem.centre), engine_of(run.settings.place, matrix.device)
     if isinstance(problem.targets, StreamedTargets):
         vectors = torch.tensor(run.state.average), centre, torch.from_numpy(problem.masses)
         potential: Potential = StreamedPotential.over(problem.targets, *vectors, info=info, engine=engine)
@@ -273,9 +284,16 @@ def potential_of(run: solver.Run, problem: Problem, matrix: torch.Tensor) -> Pot
     return Potential(matrix, heights, centre, owned_masses(problem), info, engine)
 
 
+def engine_of(place: Placement, device: torch.device) -> str | None:
+    """The fit's engine, for a potential on that device; None, the fastest there, where it takes no such tensors."""
+    return (
+        place.engine if place.engine is not None and device.type in available(place.engine).devices else None
+    )
+
+
 def info_of(run: solver.Run) -> dict[str, Any]:
     """What a potential's file says about its fit; an error that is not known is None, as JSON has no nan."""
-    error, _, source = solver.final_error(run)
+    error, _, source = checking.final_error(run)
     return {
         "error": None if math.isnan(error) else error,
         **({"error_source": source} if source else {}),

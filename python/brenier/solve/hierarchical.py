@@ -28,6 +28,7 @@ from brenier.solve.fitting import (
 from brenier.solve.hierarchical_potential import HierarchicalPotential
 from brenier.solve.memory import require_memory
 from brenier.solve.parts import Parts, divide
+from brenier.solve.placement import Placement
 from brenier.solve.potential import Potential
 from brenier.solve.problem import ACCEPTED, Problem
 from brenier.solve.result import FitResult, Record
@@ -94,7 +95,7 @@ def fit_hierarchical(
     ).potential
     problem = joined_problem(divided, len(matrix))
     budget = int(max_samples or solver.default_max_samples(problem.size, tol))
-    settings = solver.Settings(float(tol), budget, int(seed), engine, progress, callback, file)
+    settings = solver.Settings(float(tol), budget, int(seed), Placement(engine), progress, callback, file)
     run = solver.begin(problem, settings)
     run.sampler = ConditionalSampler(divided, coarse, int(seed), engine)
     if resume and file is not None:
@@ -115,7 +116,7 @@ def hierarchical_potential(
         run.problem.expand(run.state.average),
         owned_masses(run.problem),
         info=info_of(run) | {"parts": len(parts.masses)},
-        engine=run.settings.engine,
+        engine=run.settings.place.engine,
     )
     return potential
 

@@ -5,12 +5,16 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor
 
+from brenier.engine.filtered import SCRATCH_BYTES
+from brenier.engine.halves import padded_width
 from brenier.engine.project import BLOCK
 from brenier.errors import InputError
-from brenier.solve.batch import ENTRIES
+from brenier.solve.batch import ENTRIES, GPU_SHARE
 from brenier.solve.directions import STRUCTURED_FROM
+from brenier.solve.placement import Placement
 from brenier.solve.principal import COUNTS, SAMPLE, SAMPLE_VALUES
 from brenier.solve.sampling import LEAST_SAVING, SUBSPACE_SIZES
 from brenier.solve.streamed import MOST_DENSE, TILE_VALUES
@@ -147,6 +151,32 @@ def memory_limit(max_memory: int | None) -> int:
     machine = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     ranks = max(1, int(os.environ.get("LOCAL_WORLD_SIZE", "1")))
     return int(RESIDENT_SHARE * machine) // ranks if max_memory is None else max_memory
+
+
+PACKING_BYTES = 1 << 30  # a GPU's copies of a block in the making, float64 among them
+GPU_ENTRY_BYTES = 128  # a listed target, its products and scores
+
+
+def gpu_bytes(targets: int, width: int) -> int:
+    """What a fit holds on a GPU: coordinates in float32 and as its filter reads them, and the lists of a chunk."""
+    coordinates = targets * (4 * width + 2 * padded_width(width))
+    lists = SCRATCH_BYTES + GPU_ENTRY_BYTES * GPU_SHARE * ENTRIES
+    return coordinates + 64 * targets + PACKING_BYTES + lists
+
+
+def require_gpu_memory(place: Placement, targets: int, width: int) -> str:
+    """What the fit will hold on its GPU, in words ("" without one); raises InputError if there is less."""
+    if place.device.type != "cuda":
+        return ""
+    need, (free, _) = gpu_bytes(targets, width), torch.cuda.mem_get_info(place.device)
+    if need > free:
+        raise InputError(
+            "device",
+            expected=f"at least {mib(need)} free on {place.device} for {targets:,} targets in {width} coordinates",
+            got=mib(free),
+            remedy="free some, or fit on the processor: device=None with targets in its memory",
+        )
+    return f"{mib(need)} on {place.device}"
 
 
 TARGET_BYTES = 64  # label, place, height and mass of a target, and their temporaries

@@ -11,20 +11,22 @@ from __future__ import annotations
 import copy
 import math
 from dataclasses import dataclass, replace
+from typing import TypeVar
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from brenier.data.noise import Stream, normal, unit_vectors
-from brenier.engine import PreparedTargets, prepare
+from brenier.engine import PreparedTargets
 from brenier.engine.project import project
 from brenier.engine.ranks import Ranks
 from brenier.solve.control import length_variates
 from brenier.solve.directions import STRUCTURED_FROM, Dense, Directions, Structured
+from brenier.solve.placement import Placement
 from brenier.solve.principal import Principal
 from brenier.solve.shares import rows_of
-from brenier.solve.streamed import MOST_DENSE, StreamedTargets, Targets, fill, onto
+from brenier.solve.streamed import MOST_DENSE, WIDEST, StreamedTargets, Targets, fill, onto
 
 SUBSPACE_SIZES = (32, 64, 128, 256)
 EXCESS, LOGS = 0.1, 0.84  # fits to benchmarks/subspace_variance.py
@@ -32,7 +34,8 @@ OVERHEAD = 400_000  # multiply-adds that the lists and soft counts of one draw c
 EPILOGUE = 14  # multiply-adds that the look at a score costs
 CIRCLE_GAIN = 3.5  # independent samples that a draw on a great circle is worth, for soft counts: 3.4 to 3.7
 STRUCTURED_SAVING = 128  # a pass costs about 60 multiply-adds a value and serves about 8,000 directions
-ALONE = Ranks()
+ALONE, HERE = Ranks(), Placement()
+Made = TypeVar("Made")
 LEAST_SAVING = 3.0  # the model is good to a factor of about 1.5; below 3 the full dimension is kept
 
 
@@ -50,12 +53,22 @@ class SamplingPlan:
     def full(self) -> bool:
         return self.subspace == 0
 
+    @property
+    def width(self) -> int:
+        """Coordinates of a target in a subspace."""
+        return self.subspace + self.principal
+
     def __str__(self) -> str:
         if self.full:
             return "full dimension"
         apart = f" + {self.principal} principal directions" if self.principal else ""
         kind = ", structured" if self.structured else ""
         return f"subspace of {self.subspace}{kind}{apart}"
+
+
+def columns_of(targets: Targets) -> int:
+    """The most directions that one pass over the targets serves."""
+    return targets.columns if isinstance(targets, StreamedTargets) else max(SUBSPACE_SIZES)
 
 
 def correlation(targets: int) -> float:
@@ -119,16 +132,16 @@ class Draw:
 class FullSampler:
     """Fresh independent noise in the full dimension."""
 
-    def __init__(self, targets: Tensor, seed: int, engine: str | None, ranks: Ranks = ALONE) -> None:
-        self.prepared = prepare(targets, engine=engine)
-        self.seed, self.ranks = seed, ranks
+    def __init__(self, targets: Tensor, seed: int, place: Placement = HERE, ranks: Ranks = ALONE) -> None:
+        self.prepared = place.prepare(targets)
+        self.seed, self.place, self.ranks = seed, place, ranks
 
     def begin(self, step: int) -> None:
         """Nothing to prepare: every step uses the same targets."""
 
     def draw(self, first: int, rows: int) -> Draw:
         noise = normal(self.seed, first, rows, self.prepared.shape[1], stream=Stream.FIT)
-        return Draw(noise, self.prepared)
+        return Draw(noise.to(self.place.device), self.prepared)
 
     def draw_circles(self, first: int, rows: int) -> Draw:
         """Rows in pairs whose great circles are normal at every point: independent draws already are."""
@@ -150,6 +163,7 @@ class SubspaceSampler:
     """Noise in a fresh random subspace per step, leading principal directions apart.
 
     ahead : steps whose subspaces share one pass over the targets; it changes no bit
+    place : where noise and coordinates meet; it changes no bit
     ranks : each projects its rows of the targets, and all get all coordinates; it changes no bit either
     """
 
@@ -159,7 +173,7 @@ class SubspaceSampler:
         plan: SamplingPlan,
         principal: Principal | None,
         seed: int,
-        engine: str | None,
+        place: Placement = HERE,
         ahead: int = 1,
         ranks: Ranks = ALONE,
     ) -> None:
@@ -167,7 +181,9 @@ class SubspaceSampler:
         kind = Structured if plan.structured else Dense
         self.directions: Directions = kind(seed, targets.shape[1])
         self.shared: tuple[int, Tensor] | None = None  # the first step of the pass, and all its coordinates
-        self.targets, self.plan, self.seed, self.engine = targets, plan, seed, engine
+        self.own: Tensor | None = None  # the begun step's part of them
+        self.prepared: PreparedTargets | None = None
+        self.targets, self.plan, self.seed, self.place = targets, plan, seed, place
         self.first, self.end = ranks.rows(len(targets))
         self.mine = rows_of(targets, self.first, self.end)
         self.axes = None if principal is None or plan.principal == 0 else principal.axes[: plan.principal]
@@ -188,23 +204,22 @@ class SubspaceSampler:
         coordinates = self.own = self.shared[1][:, (step - first) * m : (step - first + 1) * m]
         if self.apart is not None:
             coordinates = torch.cat([self.apart, coordinates], dim=1)
-        self.prepared = prepare(coordinates, engine=self.engine)
+        self.prepared = None  # before a GPU makes room for the next
+        self.prepared = self.place.prepare(coordinates)
 
     def forget(self) -> None:
         """Let go of a pass's coordinates, and of the views of them."""
-        self.shared = None
-        for view in ("own", "prepared"):
-            vars(self).pop(view, None)
+        self.shared = self.own = self.prepared = None
 
     def variates(self, norms: np.ndarray) -> np.ndarray:
         """Control variates of the step begun, (ORDERS, n); norms : ‖y_i‖, (n,)."""
         whole = np.square(norms)
-        return length_variates(squares(self.own), whole - self.inside, whole, self.plan.subspace)
+        return length_variates(squares(begun(self.own)), whole - self.inside, whole, self.plan.subspace)
 
     @property
     def widest(self) -> int:
         """The largest subspace that these targets may be seen in."""
-        return self.targets.widest if isinstance(self.targets, StreamedTargets) else max(SUBSPACE_SIZES)
+        return min(columns_of(self.targets), WIDEST)
 
     def coordinates(self, first: int, count: int) -> Tensor:
         """⟨a, (I − VVᵀ) y_i⟩ = ⟨a, y_i⟩ − ⟨Va, Vy_i⟩ for directions a number first to first + count − 1."""
@@ -229,23 +244,33 @@ class SubspaceSampler:
         other.plan = replace(self.plan, subspace=subspace, structured=False)
         other.streams = Streams(Stream.CHECK_DIRECTION, Stream.CHECK)
         other.directions = Dense(self.seed, self.targets.shape[1], Stream.CHECK_SUBSPACE)
-        columns = self.targets.columns if isinstance(self.targets, StreamedTargets) else max(SUBSPACE_SIZES)
-        other.ahead = max(1, min(columns, MOST_DENSE) // subspace)
+        other.ahead = max(1, min(columns_of(self.targets), MOST_DENSE) // subspace)
         other.forget()
         return other
 
-    def draw(self, first: int, rows: int) -> Draw:
+    def noise(self, first: int, rows: int) -> Tensor:
+        """Coordinates of noise in the step begun: normal ones apart, a direction in the subspace."""
         noise = unit_vectors(self.seed, first, rows, self.plan.subspace, stream=self.streams.direction)
         if self.axes is not None:
             apart = normal(self.seed, first, rows, self.plan.principal, stream=self.streams.apart)
             noise = torch.cat([apart, noise], dim=1)
-        return Draw(noise, self.prepared)
+        return noise
+
+    def draw(self, first: int, rows: int) -> Draw:
+        return Draw(self.noise(first, rows).to(self.place.device), begun(self.prepared))
 
     def draw_circles(self, first: int, rows: int) -> Draw:
         """Rows in pairs whose great circles are normal at every point: orthogonal directions of unit length."""
-        draw = self.draw(first, rows)
-        draw.noise[:, -self.plan.subspace :] = orthogonal_pairs(draw.noise[:, -self.plan.subspace :])
-        return draw
+        noise = self.noise(first, rows)
+        noise[:, -self.plan.subspace :] = orthogonal_pairs(noise[:, -self.plan.subspace :])
+        return Draw(noise.to(self.place.device), begun(self.prepared))
+
+
+def begun(made: Made | None) -> Made:
+    """What ``begin`` has made."""
+    if made is None:
+        raise RuntimeError("begin comes before the first draw")
+    return made
 
 
 def squares(rows: Tensor) -> np.ndarray:

@@ -12,13 +12,15 @@ import numpy as np
 from tqdm import tqdm
 
 from brenier.data.interrupts import held, plain_interrupts
-from brenier.engine import prepare
 from brenier.engine.ranks import Ranks
 from brenier.errors import RankLostError
 from brenier.solve import checkpoint, conditional
-from brenier.solve.check import Check, converged, independent_check
+from brenier.solve.check import Check, converged
+from brenier.solve.checking import AIM, LATEST, current_check, first_check, own_check, shown_error
 from brenier.solve.conditional import ConditionalSampler
 from brenier.solve.crowded import CROWDED, CROWDED_STEPS, ROWS, crowded_step
+from brenier.solve.memory import require_gpu_memory
+from brenier.solve.placement import Placement
 from brenier.solve.principal import Principal, principal_directions
 from brenier.solve.problem import Problem
 from brenier.solve.result import Record, Status
@@ -29,18 +31,15 @@ from brenier.solve.sampling import (
     SamplingPlan,
     SubspaceSampler,
     choose_sampling,
+    columns_of,
 )
 from brenier.solve.spread import spread_step
 from brenier.solve.start import Start, choose_start, extreme_value_start, temperatures
 from brenier.solve.state import State
 from brenier.solve.streamed import StreamedTargets, Targets, resident
-from brenier.solve.subspace_check import subspace_check
 
 BATCH = 0.15  # draws per target and step
 SMALLEST_BATCH = 768
-FLOOR_REACHED = 0.23  # χ² of a good fit in units of n/N: 0.21 to 0.25 on digits and mixtures
-AIM = 0.7  # share of the tolerance to reach before a check, which adds two standard errors of 0.1 each
-SOONEST, LATEST = 1.15, 4.0  # growth of the samples between two checks
 LEAST_BUDGET = 4_000_000
 
 
@@ -51,7 +50,7 @@ class Settings:
     tol: float
     max_samples: int
     seed: int
-    engine: str | None
+    place: Placement
     progress: bool
     callback: Callable[[Record], None] | None
     checkpoint: Path | None = None
@@ -104,14 +103,15 @@ def warm_up(run: Run) -> None:
         warm_up_parts(run, run.sampler)
         return
     principal, run.plan, run.residual = plan_sampling(problem, run.ranks)
-    targets, seed, engine = problem.targets, settings.seed, settings.engine
+    targets, seed, place = problem.targets, settings.seed, settings.place
+    require_gpu_memory(place, problem.size, run.plan.width or problem.dimension)
     if run.plan.full:
-        run.sampler = FullSampler(resident(targets), seed, engine, run.ranks)
+        run.sampler = FullSampler(resident(targets), seed, place, run.ranks)
     else:
         ahead = steps_ahead(targets, run.plan, settings.tol)
-        run.sampler = SubspaceSampler(targets, run.plan, principal, seed, engine, ahead, run.ranks)
+        run.sampler = SubspaceSampler(targets, run.plan, principal, seed, place, ahead, run.ranks)
     if run.state.step == 0:
-        run.start = choose_start(problem, settings.seed, settings.engine)
+        run.start = choose_start(problem, seed, place)
         run.state = first_state(problem, run.start)
     if not run.checks:
         run.next_check = first_check(problem.size, run.plan, settings.tol)
@@ -127,25 +127,12 @@ def warm_up_parts(run: Run, sampler: ConditionalSampler) -> None:
 
 
 def steps_ahead(targets: Targets, plan: SamplingPlan, tol: float) -> int:
-    """Steps whose subspaces one pass serves: as many as fit, but no more than a fit can be thought to take."""
+    """Steps whose subspaces one pass serves: as many as fit; of streamed ones no more than a fit is likely to take."""
+    fitting = columns_of(targets) // plan.subspace
     if not isinstance(targets, StreamedTargets):
-        return max(SUBSPACE_SIZES) // plan.subspace
+        return fitting
     likely = LATEST * first_check(len(targets), plan, tol) / batch_size(len(targets))
-    return max(1, min(targets.columns // plan.subspace, math.ceil(likely)))
-
-
-def first_check(targets: int, plan: SamplingPlan, tol: float) -> int:
-    """Samples after which a good fit has χ² = AIM·tol; correlated samples count for less."""
-    if targets == 1:
-        return 0
-    inflation = 1.0 if plan.full else plan.inflation
-    return math.ceil(FLOOR_REACHED * inflation * targets / (AIM * tol))
-
-
-def following_check(check: Check, tol: float) -> int:
-    """Samples after which χ², falling like 1/N, is AIM·tol."""
-    growth = check.error / (AIM * tol)
-    return math.ceil(check.at_samples * min(max(growth, SOONEST), LATEST))
+    return max(1, min(fitting, math.ceil(likely)))
 
 
 def plan_sampling(problem: Problem, ranks: Ranks) -> tuple[Principal | None, SamplingPlan, float]:
@@ -249,72 +236,3 @@ def advance(run: Run, bar: tqdm) -> None:
     bar.update(run.state.samples - before)
     if run.settings.callback is not None:
         run.settings.callback(run.history[-1])
-
-
-def own_check(run: Run) -> Check | None:
-    """The check of the run's present state, if one was made."""
-    return run.checks[-1] if run.checks and run.checks[-1].at_samples == run.state.samples else None
-
-
-def current_check(run: Run, bar: tqdm) -> Check:
-    """An independent check of the averaged potential, on samples of its own; made once per state."""
-    if (made := own_check(run)) is not None:
-        return made
-    bar.set_description_str("check")
-    check = fresh_check(run, sum(check.samples for check in run.checks))
-    run.checks.append(check)
-    run.next_check = following_check(check, run.settings.tol)
-    bar.set_description_str("fit")
-    return check
-
-
-def fresh_check(run: Run, first: int) -> Check:
-    """A check from its sample number ``first`` on: in subspaces of its own where the steps are in subspaces."""
-    tol, masses, state = run.settings.tol, run.problem.masses, run.state
-    if isinstance(run.sampler, ConditionalSampler):
-        return conditional.check(run.problem, state, run.sampler, tol=tol, first=first)
-    if isinstance(run.sampler, SubspaceSampler):
-        return subspace_check(
-            run.sampler,
-            state.average,
-            masses,
-            tol=tol,
-            residual=run.residual,
-            number=len(run.checks),
-            at_samples=state.samples,
-        )
-    return independent_check(
-        prepare(resident(run.problem.targets), engine=run.settings.engine),
-        state.average,
-        masses,
-        tol=tol,
-        seed=run.settings.seed,
-        first=first,
-        at_samples=state.samples,
-        ranks=run.ranks,
-    )
-
-
-def shown_error(run: Run, monitored: float) -> str:
-    """χ² for the progress line. Draws of one subspace are alike, so there the monitor errs far upwards."""
-    if isinstance(run.sampler, SubspaceSampler):
-        return f"χ² {run.checks[-1].error:.3g} at the last check" if run.checks else "not checked yet"
-    return f"χ² ≈ {monitored:.3g}"
-
-
-def final_error(run: Run) -> tuple[float, float, str]:
-    """χ², its standard error and where it comes from: a check of the final state (""), or the most that is known.
-
-    In full dimension that is the monitor, which is unbiased. In subspaces the monitor errs far upwards: the last
-    check, though of an earlier state, says more, and before the first one nothing is known (nan, inf).
-    """
-    unbiased = isinstance(run.sampler, FullSampler | ConditionalSampler)
-    if own_check(run) is None and unbiased and run.state.step > 0:
-        return *run.state.monitor.error(
-            run.problem.size
-        ), "by the fitting samples, not by an independent check"
-    if not run.checks:
-        return math.nan, math.inf, "not measured, for no check was made"
-    check = run.checks[-1]
-    source = "" if own_check(run) is check else f"by the check after {check.at_samples:,} fitting samples"
-    return check.error, check.error_stderr, source

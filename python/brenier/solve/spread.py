@@ -135,7 +135,8 @@ def collect(
     nothing = np.zeros(targets, dtype=np.int64)
     found = Found([nothing.copy() for _ in range(3)], Tally(nothing, nothing, 0, 0), state.gap)
     judging = state.step % MONITOR_EVERY == 0
-    for first, circles in enumerate(circle_chunks(sampler, state, batch, MARGIN * epsilon)):
+    chunks = sampler.place.ahead(circle_chunks(sampler, state, batch, MARGIN * epsilon))
+    for first, circles in enumerate(chunks):
         counts = circle_counts(circles, heights, epsilon)
         for total, one in zip(found.sums, (counts.weight, counts.weight_sharp, counts.square), strict=True):
             total += one.numpy()

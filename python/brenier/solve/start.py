@@ -18,9 +18,10 @@ import numpy as np
 import torch
 
 from brenier.data.noise import Stream, normal
-from brenier.engine import assign, prepare
+from brenier.engine import assign
 from brenier.engine.project import project
 from brenier.solve.fixed_order import dot, single_threaded
+from brenier.solve.placement import Placement
 from brenier.solve.principal import spaced_indices
 from brenier.solve.problem import Problem, blocks
 from brenier.solve.streamed import StreamedTargets, resident
@@ -29,6 +30,7 @@ PROBES = 1024
 GAUSSIAN_DIMENSIONS = 256  # above this the covariance costs more than the start saves
 COVARIANCE_TARGETS = 16_384  # evenly spaced targets, enough for a start
 LEAST_QUANTILE = 0.8  # keeps the temperature finite when a target holds half of the mass or more
+HERE = Placement()
 MOST_DEVIATIONS = 38.0  # Φ(−38) is the smallest float64; a single target has mass 1 and z = −∞
 LEAST_NORM = 0.1  # of the root-mean-square norm: a target at the centre still needs a temperature
 
@@ -71,14 +73,14 @@ def gaussian_start(problem: Problem) -> np.ndarray:
     return heights
 
 
-def energy(problem: Problem, heights: np.ndarray, probes: torch.Tensor, engine: str | None) -> float:
+def energy(problem: Problem, heights: np.ndarray, probes: torch.Tensor, place: Placement) -> float:
     """E(h) on the probes, up to their sampling error; convex in h, least at the optimum."""
-    targets = prepare(resident(problem.targets), engine=engine)
-    _, scores = assign(probes, targets, torch.from_numpy(heights), return_scores=True)
-    return float(np.mean(scores.numpy()) - dot(problem.masses, heights))
+    targets = place.prepare(resident(problem.targets))
+    _, scores = assign(probes.to(place.device), targets, torch.from_numpy(heights), return_scores=True)
+    return float(np.mean(scores.cpu().numpy()) - dot(problem.masses, heights))
 
 
-def choose_start(problem: Problem, seed: int, engine: str | None) -> Start:
+def choose_start(problem: Problem, seed: int, place: Placement = HERE) -> Start:
     """The start of lower energy; the Gaussian one is tried where its covariance is cheap and of full rank."""
     temperature = temperatures(problem)
     first = extreme_value_start(problem)
@@ -87,6 +89,6 @@ def choose_start(problem: Problem, seed: int, engine: str | None) -> Start:
         return Start(first, temperature, "extreme value")
     probes = normal(seed, 0, PROBES, problem.dimension, stream=Stream.PROBE)
     second = gaussian_start(problem)
-    if energy(problem, second, probes, engine) < energy(problem, first, probes, engine):
+    if energy(problem, second, probes, place) < energy(problem, first, probes, place):
         return Start(second, temperature, "Gaussian")
     return Start(first, temperature, "extreme value")

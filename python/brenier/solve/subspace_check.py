@@ -37,10 +37,15 @@ def chi_square_across(counts: np.ndarray, masses: np.ndarray) -> tuple[float, fl
         return math.nan, math.inf
     sizes = counts.sum(axis=1).astype(np.float64)
     products, pairs = cross_products(counts, masses), np.outer(sizes, sizes)
-    off = ~np.eye(groups, dtype=bool)
+    off = apart(groups)
     error = float(products[off].sum() / pairs[off].sum() - 1)
-    spread = pair_stderr(products / pairs - 1, off)
+    spread = pair_stderr(products / pairs - 1)
     return error, max(spread, chi_square_stderr(max(error, 0.0), float(sizes.sum()), len(masses)))
+
+
+def apart(groups: int) -> np.ndarray:
+    """Pairs of different subspaces, (S, S)."""
+    return ~np.eye(groups, dtype=bool)
 
 
 def cross_products(counts: np.ndarray, masses: np.ndarray) -> np.ndarray:
@@ -52,14 +57,14 @@ def cross_products(counts: np.ndarray, masses: np.ndarray) -> np.ndarray:
     return products + products.T
 
 
-def pair_stderr(kernel: np.ndarray, off: np.ndarray) -> float:
-    """Standard error of the mean over pairs of K_st = θ + g_s + g_t + e_st, from the spread of K and of its row means.
+def pair_stderr(kernel: np.ndarray) -> float:
+    """Standard error of the mean over pairs s ≠ t of K_st = θ + g_s + g_t + e_st, from spreads of K and its row means.
 
         E (K − U)² = 2γ + ε − V,   E Var_s R_s = (S − 2)/(S − 1)² ((S − 2) γ + ε),   V = 4γ/S + 2ε/(S (S − 1))
 
     γ = Var g, ε = Var e ≥ 0, U the mean, R_s that of row s (Hoeffding 1948; the jackknife would count ε twice).
     """
-    groups = len(kernel)
+    groups, off = len(kernel), apart(len(kernel))
     deviation = np.where(off, kernel - kernel[off].mean(), 0.0)
     whole = float((deviation**2).sum()) / (groups * (groups - 1))
     rows = deviation.sum(axis=1) / (groups - 1)
@@ -126,9 +131,10 @@ def subspace_check(
 def wins_of(sampler: SubspaceSampler, heights: np.ndarray, subspace: int, rows: int) -> np.ndarray:
     """Wins of each target among the samples of one numbered subspace, which ranks share, int32 (n,)."""
     sampler.begin(subspace)
-    counts, h = torch.zeros(len(heights), dtype=torch.int64), torch.from_numpy(heights)
+    h = torch.from_numpy(heights).to(sampler.place.device)
+    counts = torch.zeros(len(heights), dtype=torch.int64, device=h.device)
     lo, hi = sampler.ranks.share(rows)
     for at in range(lo, hi, ROWS_PER_CALL):
         draw = sampler.draw(subspace * rows + at, min(ROWS_PER_CALL, hi - at))
         assign(draw.noise, draw.targets, h, counts=counts)
-    return sampler.ranks.total(counts).int().numpy()
+    return sampler.ranks.total(counts.cpu()).int().numpy()

@@ -1,0 +1,69 @@
+"""Where a fit meets its noise: on the processor, or on a GPU beside it.
+
+Either way the same bits. Random numbers, projections and the sums that make a step are the processor's; what grows
+like n times the draws, who wins and who is near, is asked of the engine, and every engine answers alike.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import TypeVar
+
+import torch
+from torch import Tensor
+
+from brenier.engine import PreparedTargets, prepare
+from brenier.engine.registry import available, runs_here
+from brenier.errors import EngineError
+
+PROCESSOR = torch.device("cpu")
+GPU_ENGINES = ("cuda", "triton")
+Item = TypeVar("Item")
+
+
+@dataclass(frozen=True)
+class Placement:
+    """An engine (None: the fastest for the device) and the device it gets."""
+
+    engine: str | None = None
+    device: torch.device = PROCESSOR
+
+    @property
+    def on_gpu(self) -> bool:
+        return self.device.type != "cpu"
+
+    def prepare(self, rows: Tensor) -> PreparedTargets:
+        return prepare(rows.to(self.device), engine=self.engine)
+
+    def ahead(self, items: Iterator[Item]) -> Iterator[Item]:
+        """The items; each is made by a GPU while the processor works on the one before."""
+        if not self.on_gpu:
+            yield from items
+            return
+        with ThreadPoolExecutor(1, "brenier-ahead") as maker:
+            coming = maker.submit(next, items, None)
+            while (item := coming.result()) is not None:
+                coming = maker.submit(next, items, None)
+                yield item
+
+
+def placement(engine: str | None, device: torch.device) -> Placement:
+    """The engine asked for where it runs, else a GPU's for that device if it has one, else the processor's.
+
+    Raises EngineError for an engine that cannot run here.
+    """
+    if engine is None:
+        fit_for = device.type == "cuda" and any(map(runs_here, GPU_ENGINES))
+        return Placement(None, device) if fit_for else Placement()
+    devices = available(engine).devices
+    if device.type in devices:
+        return Placement(engine, device)
+    if "cpu" in devices:
+        return Placement(engine)
+    if device.type != "cpu":
+        raise EngineError(
+            f"engine {engine!r}", expected="a device of " + " or ".join(devices), got=str(device)
+        )
+    return Placement(engine, torch.device(devices[0]))
