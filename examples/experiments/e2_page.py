@@ -211,7 +211,7 @@ def cost_answer(record: dict[str, Any]) -> str:
     used = [row["samples"] / row["n"] for row in rows]
     (by_n, times_n), (by_d, times_d) = growth(of(rows, d=192), "n"), growth(of(rows, n=1000), "d")
     clean = mean(of(record["cost"], sigma=0.0), "chi_square")
-    return f"""**Answer.** At σ = 1 the noises per target ({min(used):.1f} to {max(used):.1f}) hardly depend on either;
+    return f"""**Answer.** At σ = 1 the noises per target stay between {min(used):.1f} and {max(used):.1f};
 the time grows {by_n} times for {times_n} times the targets and {by_d} times for {times_d} times the dimension. What
 costs is targets that are nearly alike: clean patches (σ = 0) are at χ² = {clean} after 100 noises per target."""
 
