@@ -45,7 +45,7 @@ class CandidateSink {
         fold_tile<V>(sums, bias, rows_, row, target, *this);
     }
 
-    void offer(int64_t row, int64_t target, const float* scores, uint32_t reached) {
+    void offer(int64_t row, int64_t target, const float* scores, uint64_t reached) {
         raise(row, scores, reached);
         while (reached) {
             const int i = take_lowest(reached);
@@ -69,7 +69,7 @@ class CandidateSink {
         float score;
     };
 
-    void raise(int64_t row, const float* scores, uint32_t reached) {
+    void raise(int64_t row, const float* scores, uint64_t reached) {
         const float before = best_[row];
         while (reached) {
             const int i = take_lowest(reached);

@@ -22,7 +22,7 @@ inline int64_t smaller(int64_t a, int64_t b) { return a < b ? a : b; }
 inline int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
 
 constexpr int64_t rows_per_block = 192;
-constexpr int64_t targets_per_block = 256;
+constexpr int64_t targets_per_block = 256;  // in whole panels
 constexpr float never = __builtin_inff();  // a threshold that no score reaches
 
 // Rows per block: whole panels, at most `tallest`, all blocks of about one height.
@@ -56,10 +56,10 @@ inline void fold_tile(const float* sums, const float* bias, RowBlock<V>& rows, i
     for (int r = 0; r < V::rows; ++r) {
         typename V::Floats score[V::vectors];
         const auto scale = V::broadcast(rows.bias_scale[row + r]), bar = V::broadcast(rows.threshold[row + r]);
-        uint32_t reached = 0;
+        uint64_t reached = 0;
         for (int v = 0; v < V::vectors; ++v) {
             score[v] = V::madd(height[v], scale, V::load(sums + r * width<V> + v * V::lanes));
-            reached |= V::at_least(score[v], bar) << (v * V::lanes);
+            reached |= uint64_t(V::at_least(score[v], bar)) << (v * V::lanes);
         }
         if (__builtin_expect(reached != 0, 0)) {
             alignas(64) float scores[width<V>];
@@ -110,7 +110,7 @@ void filter_block(RowBlock<V>& rows, const Targets& targets, const Heights& heig
 template <class V, class Sink>
 void filter_range(RowBlock<V>& rows, const Targets& targets, const Heights& heights, Range range, Sink& sink) {
     const bool chunked = targets.exact.depth > depth_chunk;
-    const int64_t step = chunked ? targets_per_block : width<V>;
+    const int64_t step = chunked ? targets_per_block / width<V> * width<V> : width<V>;
     Scratch<float> sums(chunked ? rows.panels * (step / width<V>)*tile_size<V> : tile_size<V>);
     for (int64_t lo = range.lo; lo < range.hi && !sink.out_of_room(); lo += step)
         filter_block<V>(rows, targets, heights, Range{lo, smaller(lo + step, range.hi)}, sums.get(), sink);
@@ -128,8 +128,9 @@ void start_rows(RowBlock<V>& rows, RowBound* bounds, const Targets& targets, con
 }
 
 // Index of the lowest bit set, which is cleared.
-inline int take_lowest(uint32_t& bits) {
-    const int lowest = __builtin_ctz(bits);
+template <class Bits>
+inline int take_lowest(Bits& bits) {
+    const int lowest = __builtin_ctzll(bits);
     bits &= bits - 1;
     return lowest;
 }

@@ -36,11 +36,11 @@ class AssignSink8 {
     void offer(int64_t panel, int64_t target, int64_t end, float scale, const Bars<Tile>& bars, const int32_t* sums) {
         seen_ = target - lo_ > seen_ ? target - lo_ : seen_;
         const int64_t valid = smaller(Tile::targets, end - target);
-        const uint32_t mask = uint32_t((uint64_t(1) << valid) - 1);
+        const uint64_t mask = (uint64_t(1) << valid) - 1;
         const int64_t rows = smaller(Tile::rows, rows_.count - panel * Tile::rows);
         for (int64_t r = 0; r < rows; ++r) {
             const int32_t* sum = sums + r * Tile::targets;
-            const uint32_t reached = Tile::reached(sum, bars.bar[r]) & mask;
+            const uint64_t reached = Tile::reached(sum, bars.bar[r]) & mask;
             if (reached) offer_row(panel * Tile::rows + r, target, reached, scale, sum);
         }
     }
@@ -59,10 +59,10 @@ class AssignSink8 {
         float most[room];
     };
 
-    void offer_row(int64_t row, int64_t target, uint32_t reached, float scale, const int32_t* sums) {
+    void offer_row(int64_t row, int64_t target, uint64_t reached, float scale, const int32_t* sums) {
         const int64_t slot = RowBlock8<Tile>::slot(row);
         const float offset = rows_.offset[slot], error = rows_.error[slot];
-        counts_.passed += __builtin_popcount(reached);
+        counts_.passed += __builtin_popcountll(reached);
         if (lead(row, target, reached, scale, sums))
             reached &= Tile::reached(sums, Bars<Tile>::integer((rows_.bar[slot] - error) / scale - offset));
         while (reached) {
@@ -85,7 +85,7 @@ class AssignSink8 {
     }
 
     // Takes the largest of those reached for the leader, if it is, and raises the bar by it.
-    bool lead(int64_t row, int64_t target, uint32_t reached, float scale, const int32_t* sums) {
+    bool lead(int64_t row, int64_t target, uint64_t reached, float scale, const int32_t* sums) {
         int best = take_lowest(reached);
         while (reached) {
             const int i = take_lowest(reached);

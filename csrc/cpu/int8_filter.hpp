@@ -1,7 +1,7 @@
 // The int8 pass of assign and candidates: integer scores of every pair of a range, in registers, against one bar per
 // row; a sink gets the few tiles in which a bar is reached.
 //
-//     block of rows (in L2)  x  one panel of targets, or eight of them where a target is longer than 1 KB
+//     block of rows (in L2)  x  one panel of targets, or ~256 targets where they are longer than 1.5 KB
 //       for each chunk of depth, each panel of targets, each panel of rows: one integer tile
 //
 // Per tile, before the products: the heights in the units s_x s_y of this pair of panels, rounded up, and the bars,
@@ -16,10 +16,9 @@
 namespace brenier::cpu {
 namespace {
 
-constexpr int64_t chunk_steps8 = 384;          // 1.5 KB of each target in a tile: 48 KB of targets, what L1 holds
+constexpr int64_t chunk_steps8 = 384;        // 1.5 KB of each target in a tile, which come from L2
 constexpr int64_t block_bytes8 = 384 << 10;  // of packed rows
 constexpr int64_t most_rows8 = 768, deep_rows8 = 192;
-constexpr int64_t panels_per_block8 = 8;
 constexpr int64_t panels_per_group8 = 16;  // of targets that share one error bound per row
 
 // Rows of one block. Slots pad each panel to a power of two, for whole vectors.
@@ -117,7 +116,7 @@ struct Bars {
 // Heights and dither sums of one panel of targets as integers, rounded up; the first value of every sum.
 template <class Tile>
 inline void start_sums(const float* bias, const float* dither_sums, float inverse_row_scale, int32_t* start) {
-    constexpr int step = RowBlock8<Tile>::slots;
+    constexpr int step = Tile::lanes;
     using L = Lanes8<step>;
     static_assert(Tile::targets % step == 0);
     for (int i = 0; i < Tile::targets; i += step) {
@@ -131,11 +130,11 @@ class Filter8 {
   public:
     Filter8(RowBlock8<Tile>& rows, const Targets8& targets, const Heights8& heights, float kappa, Sink& sink)
         : rows_(rows), targets_(targets), heights_(heights), kappa_(kappa), sink_(sink),
-          sums_(rows.deep ? rows.panels * panels_per_block8 * tile : tile) {}
+          sums_(rows.deep ? rows.panels * deep_panels * tile : tile) {}
 
     // Stops early when the sink gives up.
     void run(Range range) {
-        const int64_t step = Tile::targets * (rows_.deep ? panels_per_block8 : panels_per_group8);
+        const int64_t step = Tile::targets * (rows_.deep ? deep_panels : panels_per_group8);
         for (int64_t lo = range.lo; lo < range.hi && !sink_.given_up(); lo += step) {
             const int64_t hi = smaller(lo + step, range.hi);
             rows_.set_errors(GroupError(targets_, lo / Tile::targets, ceil_div(hi, Tile::targets), kappa_,
@@ -148,7 +147,7 @@ class Filter8 {
     }
 
   private:
-    static constexpr int64_t tile = Tile::rows * Tile::targets;
+    static constexpr int64_t tile = Tile::rows * Tile::targets, deep_panels = targets_per_block / Tile::targets;
 
     const uint8_t* panel(int64_t lo) const { return targets_.panels + lo * rows_.steps * 4; }
     const float* bias(int64_t lo) const { return heights_.bias + lo; }

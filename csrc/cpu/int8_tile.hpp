@@ -17,16 +17,16 @@ namespace brenier::cpu {
 namespace {
 
 template <int targets>
-inline uint32_t reached_bits(const int32_t* sums, int32_t bar) {
-    uint32_t bits = 0;
-    for (int i = 0; i < targets; ++i) bits |= uint32_t(sums[i] >= bar) << i;
+inline uint64_t reached_bits(const int32_t* sums, int32_t bar) {
+    uint64_t bits = 0;
+    for (int i = 0; i < targets; ++i) bits |= uint64_t(sums[i] >= bar) << i;
     return bits;
 }
 
 // Of `bytes` = 1 or 2 per value.
 template <int value_bytes>
 struct PortableTile {
-    static constexpr int rows = 4, targets = 8, bytes = value_bytes;
+    static constexpr int rows = 4, targets = 8, lanes = 4, bytes = value_bytes;
 
     static bool score(const int32_t* row_words, const uint8_t* panel, int64_t steps, const int32_t* start,
                       int64_t start_step, const int32_t* bars, int32_t* sums, Ahead) {
@@ -61,7 +61,7 @@ struct PortableTile {
     }
 
     // Which of the sums of one row reach its bar.
-    static uint32_t reached(const int32_t* sums, int32_t bar) { return reached_bits<targets>(sums, bar); }
+    static uint64_t reached(const int32_t* sums, int32_t bar) { return reached_bits<targets>(sums, bar); }
 };
 
 }  // namespace

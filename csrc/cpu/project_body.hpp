@@ -1,7 +1,7 @@
 // project:  out[i, c] = <y_i, z_c>  in float32, one chain of fused multiply-adds over ascending depth from 0, so that
 // the bits depend on nothing but the two rows.
 //
-//     `groups` times V::rows rows of y  x  every packed panel of z, `strip` of depth at a time
+//     `rows_per_strip` rows of y, in groups of V::rows  x  every packed panel of z, `strip` of depth at a time
 //
 // A strip of the rows is copied to where its rows do not fall on the same sets of the L1 cache; a strip of a panel of
 // z stays in L1 while it meets every group. The unfinished chains wait between strips as float32, which is what a
@@ -17,7 +17,7 @@ namespace brenier::cpu {
 namespace {
 
 constexpr int64_t strip = 256;
-constexpr int64_t groups = 8;
+constexpr int64_t rows_per_strip = 96;  // in whole groups
 constexpr int64_t strip_stride = strip + 16;  // one cache line more than a power of two
 
 // Copies the sums of a group of rows, tile by tile, into rows of the output.
@@ -42,10 +42,20 @@ void load_strip(const Matrix& y, int64_t first, int64_t count, int64_t k, int64_
     }
 }
 
-// Up to `groups` groups of rows from `first`; sums holds their tiles, panel by panel.
+// One strip of a tile, in as few vectors as hold `directions`: few of them do not fill a panel.
+template <class V, int vectors>
+void project_tile(int64_t directions, const float* rows, const float* panel, int64_t size, float* sums, bool resume) {
+    if constexpr (vectors > 1)
+        if (directions <= (vectors - 1) * V::lanes)
+            return project_tile<V, vectors - 1>(directions, rows, panel, size, sums, resume);
+    multiply_tile<V, Fused<V>, vectors>(rows, strip_stride, 1, panel, size, sums, resume, Ahead{panel, 0});
+}
+
+// Up to `rows_per_strip` rows from `first`; sums holds their tiles, panel by panel.
 template <class V>
-void project_groups(const Matrix& y, int64_t first, int64_t rows, const float* panels, int64_t count, float* strips,
-                    float* sums) {
+void project_groups(const Matrix& y, int64_t first, int64_t rows, const float* panels, int64_t directions,
+                    float* strips, float* sums) {
+    const int64_t count = ceil_div(directions, width<V>);
     int64_t k = 0;
     do {
         const int64_t size = smaller(strip, y.depth - k);
@@ -53,9 +63,9 @@ void project_groups(const Matrix& y, int64_t first, int64_t rows, const float* p
             load_strip<V>(y, first + i, smaller(V::rows, rows - i), k, size, strips + i * strip_stride);
         for (int64_t t = 0; t < count; ++t)
             for (int64_t i = 0; i < rows; i += V::rows)
-                multiply_tile<V, Fused<V>>(strips + i * strip_stride, strip_stride, 1,
-                                           panels + (t * y.depth + k) * width<V>, size,
-                                           sums + (i / V::rows * count + t) * tile_size<V>, k > 0, Ahead{panels, 0});
+                project_tile<V, V::vectors>(directions - t * width<V>, strips + i * strip_stride,
+                                            panels + (t * y.depth + k) * width<V>, size,
+                                            sums + (i / V::rows * count + t) * tile_size<V>, k > 0);
         k += size;
     } while (k < y.depth);
 }
@@ -63,11 +73,11 @@ void project_groups(const Matrix& y, int64_t first, int64_t rows, const float* p
 // y (rows, depth); panels: z packed by pack_targets with exponent 0; out (rows, directions).
 template <class V>
 void project(const Matrix& y, int64_t rows, const float* panels, int64_t directions, float* out) {
-    const int64_t count = ceil_div(directions, width<V>), block = groups * V::rows;
-    Scratch<float> sums(groups * count * tile_size<V>), strips(block * strip_stride);
+    const int64_t count = ceil_div(directions, width<V>), block = rows_per_strip / V::rows * V::rows;
+    Scratch<float> sums(block * count * width<V>), strips(block * strip_stride);
     for (int64_t first = 0; first < rows; first += block) {
         const int64_t here = smaller(block, rows - first);
-        project_groups<V>(y, first, here, panels, count, strips.get(), sums.get());
+        project_groups<V>(y, first, here, panels, directions, strips.get(), sums.get());
         for (int64_t i = 0; i < here; i += V::rows)
             store_sums<V>(sums.get() + i / V::rows * count * tile_size<V>, smaller(V::rows, here - i), directions,
                           out + (first + i) * directions);

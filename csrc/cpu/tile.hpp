@@ -54,43 +54,50 @@ struct FetchAhead {
     Ahead part(int64_t p) const { return {next + p * steps * share, share}; }
 };
 
-// What this tile reads of packed panels comes to the first-level cache that many steps before its use: the hardware's
-// own guess is late where panels are taken chunk by chunk.
-constexpr int64_t row_steps_ahead = 32, target_steps_ahead = 8;
+// What this tile reads of the packed rows comes to the first-level cache that many steps before its use: the hardware's
+// own guess is late where panels are taken chunk by chunk. Of the targets, which every panel of rows reads again, it is
+// not, and fetching would take the loads' own ports.
+constexpr int64_t row_steps_ahead = 32;
 
-// Element (r, k) of the rows is rows[r * row_stride + k * step].
-template <class V, class Arithmetic>
+// One step of depth: `vectors` loads, V::rows broadcasts.
+template <class V, class Arithmetic, int vectors>
+inline __attribute__((always_inline)) void multiply_step(const float* rows, int64_t row_stride, const float* panel,
+                                                         typename V::Floats (&sum)[V::rows][vectors]) {
+    typename V::Floats target[vectors];
+#pragma GCC unroll 4
+    for (int v = 0; v < vectors; ++v) target[v] = V::load(panel + v * V::lanes);
+#pragma GCC unroll 16
+    for (int r = 0; r < V::rows; ++r) {
+        const typename V::Floats noise = V::broadcast(rows[r * row_stride]);
+#pragma GCC unroll 4
+        for (int v = 0; v < vectors; ++v) sum[r][v] = Arithmetic::madd(noise, target[v], sum[r][v]);
+    }
+}
+
+// Element (r, k) of the rows is rows[r * row_stride + k * step]. Of each row's sums only the first `vectors` vectors
+// are made. Steps go in pairs: one fetch of each kind is enough for two.
+template <class V, class Arithmetic, int vectors = V::vectors>
 inline __attribute__((always_inline)) void multiply_tile(const float* rows, int64_t row_stride, int64_t step,
                                                          const float* panel, int64_t depth, float* sums, bool resume,
                                                          Ahead ahead) {
-    using Floats = typename V::Floats;
-    Floats sum[V::rows][V::vectors];
+    typename V::Floats sum[V::rows][vectors];
 #pragma GCC unroll 16
     for (int r = 0; r < V::rows; ++r)
-#pragma GCC unroll 2
-        for (int v = 0; v < V::vectors; ++v)
+#pragma GCC unroll 4
+        for (int v = 0; v < vectors; ++v)
             sum[r][v] = resume ? V::load(sums + r * width<V> + v * V::lanes) : V::broadcast(0.0f);
     const char* next = static_cast<const char*>(ahead.next);
-    for (int64_t k = 0; k < depth; ++k, panel += width<V>, rows += step, next += ahead.step) {
+    for (int64_t k = 1; k < depth; k += 2, panel += 2 * width<V>, rows += 2 * step, next += 2 * ahead.step) {
         __builtin_prefetch(next, 0, 2);
         __builtin_prefetch(rows + row_steps_ahead * step, 0, 3);
-#pragma GCC unroll 2
-        for (int v = 0; v < V::vectors; ++v)
-            __builtin_prefetch(panel + target_steps_ahead * width<V> + v * V::lanes, 0, 3);
-        Floats target[V::vectors];
-#pragma GCC unroll 2
-        for (int v = 0; v < V::vectors; ++v) target[v] = V::load(panel + v * V::lanes);
-#pragma GCC unroll 16
-        for (int r = 0; r < V::rows; ++r) {
-            const Floats noise = V::broadcast(rows[r * row_stride]);
-#pragma GCC unroll 2
-            for (int v = 0; v < V::vectors; ++v) sum[r][v] = Arithmetic::madd(noise, target[v], sum[r][v]);
-        }
+        multiply_step<V, Arithmetic>(rows, row_stride, panel, sum);
+        multiply_step<V, Arithmetic>(rows + step, row_stride, panel + width<V>, sum);
     }
+    if (depth % 2) multiply_step<V, Arithmetic>(rows, row_stride, panel, sum);
 #pragma GCC unroll 16
     for (int r = 0; r < V::rows; ++r)
-#pragma GCC unroll 2
-        for (int v = 0; v < V::vectors; ++v) V::store(sums + r * width<V> + v * V::lanes, sum[r][v]);
+#pragma GCC unroll 4
+        for (int v = 0; v < vectors; ++v) V::store(sums + r * width<V> + v * V::lanes, sum[r][v]);
 }
 
 }  // namespace

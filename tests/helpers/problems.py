@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-TILE_EDGES = (0, 1, 3, 4, 5, 7, 8, 11, 12, 13, 16, 31, 32, 33, 61)
+TILE_EDGES = (0, 1, 3, 4, 5, 7, 8, 9, 11, 12, 13, 15, 16, 17, 31, 32, 33, 47, 48, 49, 61)
 DEPTH_EDGES = (0, 1, 2, 31, 32, 33, 255, 256, 257, 521)
 
 

@@ -5,7 +5,7 @@ import pytest
 import torch
 from brenier.errors import InputError
 from brenier.report.pictures import grid, png
-from brenier.report.plots import Chart, Line, svg
+from brenier.report.plots import Chart, Line, round_numbers, svg
 from brenier.report.plots import png as chart_png
 
 CHART = Chart([Line("a < b & c", [1.0, 2.0], [3.0, 4.0], "blue", errors=[0.1, 0.2])], "x", "y", y_log=True)
@@ -56,3 +56,17 @@ def test_plotting_leaves_matplotlibs_settings_alone() -> None:
     before = dict(matplotlib.rcParams)
     svg(CHART)
     assert dict(matplotlib.rcParams) == before
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "ticks"),
+    [
+        (0.59, 7.1, [1, 2, 5]),
+        (0.1, 1.0, [0.1, 0.2, 0.5, 1]),
+        (0.59, 4000, [1, 10, 100, 1000]),
+        (6, 9, []),
+        (2, 2, [2]),
+    ],
+)
+def test_round_numbers_are_few_and_inside(low: float, high: float, ticks: list[float]) -> None:
+    assert round_numbers(low, high) == pytest.approx(ticks)

@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from brenier.engine.ranks import Ranks
 from brenier.solve import subspace_check
 
 TARGETS = 400
@@ -18,7 +19,7 @@ def test_checks_refuted_early_draw_different_subspaces(monkeypatch: pytest.Monke
         return np.eye(1, TARGETS, dtype=np.int32)[0] * rows
 
     monkeypatch.setattr(subspace_check, "wins_of", one_target_wins_all)
-    sampler = SimpleNamespace(widest=64)
+    sampler = SimpleNamespace(widest=64, ahead=8, pass_for=lambda _subspace: None, ranks=Ranks())
     sampler.for_checks = lambda _subspace: sampler
     masses = np.full(TARGETS, 1 / TARGETS)
     for number in range(3):

@@ -12,7 +12,7 @@ from brenier.report.demo_stages import Data, Drawn, Fitted
 from brenier.report.demo_words import middle, named
 from brenier.report.page import Picture
 from brenier.report.pictures import grid
-from brenier.report.plots import Chart, Line, svg
+from brenier.report.plots import Chart, Line, round_numbers, svg
 from brenier.report.plots import png as chart_png
 from brenier.report.strips import strips
 from brenier.report.tables import NETWORKS, method_name
@@ -72,7 +72,8 @@ def fit_chart(record: dict[str, Any]) -> Chart:
     tol = record["settings"]["tol"]
     lines.append(Line("floor n/N", [low, high], [1 / low, 1 / high], "grey", "--"))
     lines.append(Line("tolerance", [low, high], [tol, tol], "grey", ":"))
-    return Chart(lines, "noises per target, N/n", "χ² of cell masses", x_log=True, y_log=True)
+    ticks = round_numbers(low, high)
+    return Chart(lines, "noises per target, N/n", "χ² of cell masses", x_log=True, y_log=True, x_ticks=ticks)
 
 
 def check_line(fit: dict[str, Any], colour: str) -> Line:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import math
 import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -65,6 +66,13 @@ class Chart:
     x_ticks: list[float] | None = None
     reverse_x: bool = False
     y_from_zero: bool = False
+
+
+def round_numbers(low: float, high: float) -> list[float]:
+    """1, 2 and 5 times powers of ten from low to high, the powers alone over many decades."""
+    decades = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
+    marks = (1, 2, 5) if high < 200 * low else (1,)
+    return [tick for k in decades for mark in marks if low <= (tick := mark * 10.0**k) <= high]
 
 
 def svg(chart: Chart, width: float = 4.6, height: float = 3.1) -> str:

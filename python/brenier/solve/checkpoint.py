@@ -35,8 +35,8 @@ SECONDS = 60.0  # between two checkpoints
 DIRECTIONS = "structured 1"  # of another kind, a fit would go on with other bits
 
 
-def identity(run: Run) -> dict[str, Any]:
-    """What must agree between a checkpoint and the run that resumes it."""
+def identity(run: Run, targets_are: str = "") -> dict[str, Any]:
+    """What must agree between a checkpoint and the run that resumes it; targets_are: in place of the fingerprint."""
     masses = fingerprint(torch.from_numpy(run.problem.masses)[:, None])
     targets = run.problem.targets
     wide: dict[str, Any] = {}
@@ -44,7 +44,7 @@ def identity(run: Run) -> dict[str, Any]:
         wide = {"widest subspace (max_memory)": targets.widest, "directions of streamed fits": DIRECTIONS}
     return {
         **wide,
-        "targets": run.problem.fingerprint()[:32],
+        "targets": (targets_are or run.problem.fingerprint())[:32],
         "masses": masses[:32],
         "seed": run.settings.seed,
         "tol": run.settings.tol,

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-
 import numpy as np
 import torch
 
@@ -11,6 +9,7 @@ from brenier.data.sources import LatentSource
 from brenier.engine.checks import require_finite
 from brenier.engine.ranks import Ranks
 from brenier.errors import BrenierError, InputError
+from brenier.solve.fingerprint import summary
 from brenier.solve.problem import Problem, add_weighted, block_rows, blocks, masses_of, row_norms
 from brenier.solve.shares import rows_of
 from brenier.solve.streamed import StreamedTargets, Targets, tiles_of
@@ -52,7 +51,7 @@ def centred_source(
     targets = StreamedTargets(source, block_rows(source.shape[1]), columns)
     targets.centre = torch.from_numpy(mean_of(targets, masses, ranks)).float()
     norms = shared_norms(targets, ranks)
-    targets.fingerprint = fingerprint_of(targets.shape, targets.centre.double().numpy(), norms)
+    targets.fingerprint = summary(targets.shape, targets.centre.double().numpy(), norms)
     return targets, norms
 
 
@@ -107,11 +106,3 @@ def add_segments(sums: np.ndarray, mine: Targets, masses: np.ndarray, start: int
         sums[start // length] = np.nan
         return error
     return None
-
-
-def fingerprint_of(shape: tuple[int, int], centre: np.ndarray, norms: np.ndarray) -> str:
-    """SHA-256 of shape, centre and norms: another value of any target changes its norm."""
-    digest = hashlib.sha256(f"streamed {shape}".encode())
-    digest.update(centre.tobytes())
-    digest.update(norms.tobytes())
-    return digest.hexdigest()

@@ -6,28 +6,26 @@ import math
 import os
 import sys
 from collections.abc import Callable
-from numbers import Integral, Real
-from pathlib import Path
 from typing import Any, overload
 
 import numpy as np
 import torch
 from tqdm import tqdm
 
-from brenier.data.atomic import require_writable
 from brenier.data.files import load_array
 from brenier.data.interrupts import held
 from brenier.data.sources import LatentSource, open_source
 from brenier.engine import checks
 from brenier.engine.ranks import Ranks, together
-from brenier.engine.registry import available, engine_for
-from brenier.errors import BrenierError, EngineError, InputError
+from brenier.engine.registry import available
+from brenier.errors import BrenierError, InputError
 from brenier.solve import checking, solver
 from brenier.solve.checkpoint import identity, restore
 from brenier.solve.conditional import ConditionalSampler
 from brenier.solve.first_pass import streamed_problem
 from brenier.solve.labelled import LabelledFitResult, fit_classes
 from brenier.solve.memory import must_stream, require_memory, require_stream_memory
+from brenier.solve.options import checkpoint_file, moved, require_options
 from brenier.solve.placement import Placement, placement
 from brenier.solve.potential import Potential
 from brenier.solve.problem import ACCEPTED, Problem, build_problem
@@ -35,8 +33,6 @@ from brenier.solve.result import FitResult, Record, Status, warn_unconverged
 from brenier.solve.streamed import StreamedTargets
 from brenier.solve.streamed_potential import StreamedPotential
 from brenier.types import Array
-
-SMALLEST_TOL = 1e-9
 
 
 @overload
@@ -136,15 +132,9 @@ def require_same_fit(run: solver.Run) -> None:
     if run.ranks.world > 1:
         targets = run.problem.targets
         columns = targets.columns if isinstance(targets, StreamedTargets) else 0
-        place = (
-            columns,
-            run.settings.max_samples,
-            run.state.step,
-            run.state.samples,
-            len(run.checks),
-            run.next_check,
-        )
-        run.ranks.require_same(f"{identity(run)} {place}", "targets, options and checkpoint")
+        options = identity(run, run.problem.summary()), columns, run.settings.max_samples
+        place = run.state.step, run.state.samples, len(run.checks), run.next_check
+        run.ranks.require_same(f"{options} {place}", "targets, options and checkpoint")
 
 
 def streamed_source(targets: object, max_memory: int | None) -> LatentSource | None:
@@ -199,55 +189,6 @@ def matrix_of(targets: Array | str | os.PathLike[str] | LatentSource) -> torch.T
         return checks.as_matrix(targets.read(0, len(targets)), "targets", dtypes=ACCEPTED)
     matrix = load_array(targets).array if isinstance(targets, str | os.PathLike) else targets
     return checks.as_matrix(matrix, "targets", dtypes=ACCEPTED)
-
-
-def checkpoint_file(checkpoint: str | os.PathLike[str] | None, resume: bool) -> Path | None:
-    """The checkpoint's path, found writable before any work."""
-    if checkpoint is None and resume:
-        raise InputError(
-            "resume", expected="a checkpoint to resume from", got="None", remedy="pass checkpoint="
-        )
-    if checkpoint is not None and not isinstance(checkpoint, str | os.PathLike):
-        raise InputError("checkpoint", expected="a path", got=repr(checkpoint))
-    return None if checkpoint is None else require_writable(checkpoint)
-
-
-def require_options(noise: str, tol: float, max_samples: int | None, seed: int) -> None:
-    if noise != "normal":
-        raise InputError("noise", expected="'normal'", got=repr(noise))
-    if not is_number(tol, Real) or not SMALLEST_TOL <= tol < math.inf:
-        raise InputError(
-            "tol", expected=f"a finite number ≥ {SMALLEST_TOL:g}", got=repr(tol), remedy="0.05 suits training"
-        )
-    if max_samples is not None and (not is_number(max_samples, Integral) or max_samples <= 0):
-        raise InputError("max_samples", expected="a positive integer or None", got=repr(max_samples))
-    if not is_number(seed, Integral) or not 0 <= seed < 1 << 64:
-        raise InputError("seed", expected="an integer from 0 to 2**64 - 1", got=repr(seed))
-
-
-def is_number(value: object, kind: type) -> bool:
-    """Whether a value is a Python or numpy number of that kind, and no bool."""
-    return isinstance(value, kind) and not isinstance(value, bool)
-
-
-def require_cpu_engine(engine: str | None) -> None:
-    """A hierarchical fit runs on the processor; an engine that cannot is refused with that reason."""
-    chosen = engine_for("cpu", None) if engine is None else available(engine)
-    if "cpu" not in chosen.devices:
-        raise EngineError(
-            f"engine {chosen.name!r}",
-            expected="an engine that takes CPU tensors, for fit_hierarchical runs on the processor",
-            got="one for " + " and ".join(chosen.devices),
-            remedy="leave engine=None",
-        )
-
-
-def moved(matrix: torch.Tensor, device: str | torch.device | None) -> torch.Tensor:
-    """The targets on the device asked for; raises InputError for one that is not there."""
-    try:
-        return matrix if device is None else matrix.to(torch.device(device))
-    except (RuntimeError, AssertionError, TypeError, NotImplementedError) as error:
-        raise InputError("device", expected="a torch device of this machine", got=str(error)) from error
 
 
 def finished(run: solver.Run, status: Status, potential: Potential) -> FitResult:

@@ -15,18 +15,10 @@ from brenier.errors import InputError
 from brenier.solve import solver
 from brenier.solve.checkpoint import restore
 from brenier.solve.conditional import ConditionalSampler
-from brenier.solve.fitting import (
-    checkpoint_file,
-    finished,
-    fit,
-    info_of,
-    owned_masses,
-    require_cpu_engine,
-    require_options,
-    say_plan,
-)
+from brenier.solve.fitting import finished, fit, info_of, owned_masses, say_plan
 from brenier.solve.hierarchical_potential import HierarchicalPotential
 from brenier.solve.memory import require_memory
+from brenier.solve.options import checkpoint_file, require_cpu_engine, require_options
 from brenier.solve.parts import Parts, divide
 from brenier.solve.placement import Placement
 from brenier.solve.potential import Potential

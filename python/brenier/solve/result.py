@@ -93,7 +93,7 @@ class FitResult:
             self.measured(),
             f"{self.samples:,} fitting samples = {self.samples / n:.1f} per target "
             f"(floor of hard counts n/N = {n / max(self.samples, 1):.4g}); "
-            f"{self.check_samples:,} samples in {len(self.checks)} checks",
+            f"{self.check_samples:,} samples in {len(self.checks)} check{'s' * (len(self.checks) != 1)}",
             f"{self.seconds:.1f} s, start: {self.start}, noise: {self.sampling}",
         ]
         return "\n".join([*lines, *filter(None, [self.traffic])])

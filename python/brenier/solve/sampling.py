@@ -197,15 +197,20 @@ class SubspaceSampler:
 
     def begin(self, step: int) -> None:
         """The targets' coordinates in the step's subspace, from a pass over them if it is not done yet."""
-        m, first = self.plan.subspace, step - step % self.ahead
-        if self.shared is None or self.shared[0] != first:
-            self.forget()  # the memory of one pass goes before that of the next comes
-            self.shared = first, self.coordinates(first * m, self.ahead * m)
-        coordinates = self.own = self.shared[1][:, (step - first) * m : (step - first + 1) * m]
+        m, (first, whole) = self.plan.subspace, self.pass_for(step)
+        coordinates = self.own = whole[:, (step - first) * m : (step - first + 1) * m]
         if self.apart is not None:
             coordinates = torch.cat([self.apart, coordinates], dim=1)
         self.prepared = None  # before a GPU makes room for the next
         self.prepared = self.place.prepare(coordinates)
+
+    def pass_for(self, step: int) -> tuple[int, Tensor]:
+        """The first step of the pass that serves this one, and its coordinates; all ranks make them together."""
+        m, first = self.plan.subspace, step - step % self.ahead
+        if self.shared is None or self.shared[0] != first:
+            self.forget()  # the memory of one pass goes before that of the next comes
+            self.shared = first, self.coordinates(first * m, self.ahead * m)
+        return self.shared
 
     def forget(self) -> None:
         """Let go of a pass's coordinates, and of the views of them."""

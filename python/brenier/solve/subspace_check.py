@@ -12,6 +12,7 @@ as many independent samples. Every sample is N(0, I_d), and costs m operations a
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -117,24 +118,42 @@ def subspace_check(
     plan = plan_check(len(masses), tol, residual, sampler.widest)
     sampler, total, rows = sampler.for_checks(plan.subspace), plan.groups, plan.samples
     start = number * total
-    counts: list[np.ndarray] = []
-    goal = min(FIRST_ROUND, total)
+    counts = np.zeros((total, len(masses)), dtype=np.int32)
+    done, goal = 0, min(FIRST_ROUND, total)
     while True:
-        while len(counts) < goal:
-            counts.append(wins_of(sampler, heights, start + len(counts), rows))
-        check = Check(rows * goal, *chi_square_across(np.stack(counts), masses), at_samples)
+        count_wins(sampler, heights, start + done, counts[done:goal], rows)
+        check = Check(rows * goal, *chi_square_across(counts[:goal], masses), at_samples)
         if goal >= total or hopeless(check, tol):
             return check
-        goal = min(total, 2 * goal)
+        done, goal = goal, min(total, 2 * goal)
+
+
+def count_wins(
+    sampler: SubspaceSampler, heights: np.ndarray, first: int, counts: np.ndarray, rows: int
+) -> None:
+    """Wins in the subspaces from number ``first`` on, into counts (S, n); ranks deal out those of a pass."""
+    for lo, hi in passes(first, first + len(counts), sampler.ahead):
+        sampler.pass_for(lo)
+        found = counts[lo - first : hi - first]
+        for k in range(*sampler.ranks.rows(len(found))):
+            found[k] = wins_of(sampler, heights, lo + k, rows)
+        sampler.ranks.joined(torch.from_numpy(found))
+
+
+def passes(first: int, end: int, ahead: int) -> Iterator[tuple[int, int]]:
+    """Ranges of first to end − 1 that lie in one pass, which serves ``ahead`` subspaces."""
+    while first < end:
+        upto = min(end, first - first % ahead + ahead)
+        yield first, upto
+        first = upto
 
 
 def wins_of(sampler: SubspaceSampler, heights: np.ndarray, subspace: int, rows: int) -> np.ndarray:
-    """Wins of each target among the samples of one numbered subspace, which ranks share, int32 (n,)."""
+    """Wins of each target among the samples of one numbered subspace, (n,)."""
     sampler.begin(subspace)
     h = torch.from_numpy(heights).to(sampler.place.device)
     counts = torch.zeros(len(heights), dtype=torch.int64, device=h.device)
-    lo, hi = sampler.ranks.share(rows)
-    for at in range(lo, hi, ROWS_PER_CALL):
-        draw = sampler.draw(subspace * rows + at, min(ROWS_PER_CALL, hi - at))
+    for at in range(0, rows, ROWS_PER_CALL):
+        draw = sampler.draw(subspace * rows + at, min(ROWS_PER_CALL, rows - at))
         assign(draw.noise, draw.targets, h, counts=counts)
-    return sampler.ranks.total(counts.cpu()).int().numpy()
+    return counts.cpu().numpy()
