@@ -11,7 +11,7 @@ from brenier.engine.registry import why_unavailable
 from brenier.engine.triton_filter import interpreted
 from brenier.errors import EngineError, NotConvergedWarning
 from brenier.solve import solver
-from brenier.solve.memory import gpu_bytes
+from brenier.solve.memory import free_on, gpu_bytes
 from brenier.solve.placement import Placement, placement
 from brenier.solve.sampling import FullSampler, SamplingPlan, SubspaceSampler
 from helpers.problems import normal
@@ -114,6 +114,12 @@ def noting(method: Callable[..., Any], threads: set[threading.Thread]) -> Callab
         return method(*arguments)
 
     return noted
+
+
+def test_memory_that_torch_keeps_for_its_next_tensors_counts_as_free(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, size in {"mem_get_info": (3, 80), "memory_reserved": 60, "memory_allocated": 20}.items():
+        monkeypatch.setattr(torch.cuda, name, lambda _device, size=size: size)
+    assert free_on(GPU) == 43
 
 
 def test_what_a_gpu_makes_ahead_comes_in_order_and_with_its_errors() -> None:
