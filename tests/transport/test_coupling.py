@@ -107,6 +107,18 @@ def test_the_potential_decides_the_index_and_the_noise_is_fresh() -> None:
     assert torch.equal(x, torch.as_tensor(noise.normal(7, 0, 20, 5, stream=noise.Stream.TRAIN)))
 
 
+def test_a_potential_on_a_gpu_gets_its_noise_there() -> None:
+    class Elsewhere(BestProduct):
+        heights = torch.empty(23, device="meta")
+
+        def assign(self, x: Tensor) -> Tensor:
+            assert x.device.type == "meta"
+            return torch.zeros(len(x), dtype=torch.int64)
+
+    x, index = next(Coupling(Elsewhere(), batch=4, seed=7))
+    assert x.device == index.device == torch.device("cpu")
+
+
 def test_a_potential_without_a_winner_or_a_width_is_refused() -> None:
     class Silent:
         def assign(self, x: Tensor) -> Tensor:

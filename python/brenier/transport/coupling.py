@@ -195,7 +195,7 @@ class Coupling(PairSource):
         x = torch.cat([draw_noise(self.seed, first, self.batch, self.dim, "TRAIN") for first in numbers])
         began = time.perf_counter()
         potential = self.potential if self.level is None else self.level.potential()
-        indices = torch.as_tensor(potential.assign(x))
+        indices = torch.as_tensor(potential.assign(x.to(device_of(potential)))).cpu()
         self.seconds += time.perf_counter() - began
         if (indices < 0).any():
             raise InputError("potential", expected="a target for every noise", got="-1: no height is finite")
@@ -241,6 +241,11 @@ def temperature_of(potential: Potential) -> float:
 def draw_noise(seed: int, first: int, rows: int, dim: int, stream: str) -> Tensor:
     """Noise numbers first to first + rows − 1 of a stream, float32 (rows, d)."""
     return torch.as_tensor(noise.normal(seed, first, rows, dim, stream=noise.Stream[stream]))
+
+
+def device_of(potential: Any) -> torch.device:
+    """Where it wants its noise."""
+    return getattr(getattr(potential, "heights", None), "device", torch.device("cpu"))
 
 
 def width_of(potential: Any) -> int:
