@@ -1,9 +1,11 @@
 """Couplings are functions of (seed, position): they resume exactly and keep the margins they promise."""
 
 from itertools import islice
+from types import SimpleNamespace
 
 import pytest
 import torch
+from brenier import Potential
 from brenier.data import noise
 from brenier.errors import InputError
 from brenier.pair import PairedPool
@@ -107,9 +109,16 @@ def test_the_potential_decides_the_index_and_the_noise_is_fresh() -> None:
     assert torch.equal(x, torch.as_tensor(noise.normal(7, 0, 20, 5, stream=noise.Stream.TRAIN)))
 
 
+def test_a_state_of_another_potential_is_refused() -> None:
+    own, other = (Coupling(Potential.of(IMAGES, torch.arange(23.0) * k), batch=4, seed=7) for k in (0, 1))
+    own.load_state_dict(own.state_dict())
+    with pytest.raises(InputError, match="potential"):
+        own.load_state_dict(other.state_dict())
+
+
 def test_a_potential_on_a_gpu_gets_its_noise_there() -> None:
     class Elsewhere(BestProduct):
-        heights = torch.empty(23, device="meta")
+        heights = SimpleNamespace(device=torch.device("meta"), cpu=lambda: torch.zeros(23))
 
         def assign(self, x: Tensor) -> Tensor:
             assert x.device.type == "meta"
