@@ -75,8 +75,9 @@ def pack_rows(
     rest = tl.sqrt(tl.sum(residuals, axis=1))
     of_norm, of_rest = tl.load(weights), tl.load(weights + 1)
     bound = of_norm * norm + of_rest * rest + tl.load(weights + 2) * factor + tl.load(weights + 3)
-    usable = (row < rows) & (bound < 1e30)
     lowest = -of_rest * (norm + rest)
+    hopeless = factor * 2.0**118  # a quarter of -LOWEST_BIAS: who is held as that must be out of it
+    usable = (row < rows) & (bound < 1e30) & (bound - 2 * lowest < hopeless)
     tl.store(scale + row, factor)
     tl.store(slack + row, tl.where(usable, bound, 0.0))
     tl.store(best + row, ordered(tl.where(usable, lowest, 0.0)).to(tl.int64) << 32)

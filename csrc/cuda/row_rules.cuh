@@ -22,8 +22,9 @@ BRENIER_BOTH int exponent_for(float largest) {
 BRENIER_BOTH void open_list(const Packing& p, std::int64_t row, float factor, float norm, float rest) {
     const float* w = p.weights;
     const float slack = w[0] * norm + w[1] * rest + w[2] * factor + w[3];
-    const bool usable = row < p.rows && slack < 1e30f;  // false for NaN
-    const float lowest = -w[1] * (norm + rest);         // no row's best estimate is lower
+    const float lowest = -w[1] * (norm + rest);  // no row's best estimate is lower
+    const float hopeless = factor * 0x1p118f;    // a quarter of -LOWEST_BIAS: who is held as that must be out of it
+    const bool usable = row < p.rows && slack < 1e30f && slack - 2 * lowest < hopeless;  // false for NaN
     p.lists.scale[row] = factor;
     p.lists.slack[row] = usable ? slack : 0.0f;
     p.lists.best[row] = packed_best(usable ? lowest : 0.0f, 0xffffffffll);

@@ -93,6 +93,8 @@ def test_the_images_are_not_changed() -> None:
         {"sigma": -1.0},
         {"sigma": math.inf},
         {"scale": math.nan},
+        {"seed": -1},
+        {"seed": 1.5},
     ],
 )
 def test_unusable_arguments_are_refused(changes: dict[str, object]) -> None:

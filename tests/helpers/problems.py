@@ -114,6 +114,13 @@ def enormous_heights() -> Problem:
     return Problem(p.x, p.y, p.h.sign() * 1.7e308)
 
 
+def huge_noise_and_heights_apart() -> Problem:
+    """Half of the heights lie below what a bias of the GPU filters holds, and noise of that size could reach them."""
+    p = normal(17, 90, 40)
+    apart = torch.where(torch.arange(90) % 2 == 0, -(2.0**20), 0.0).double()
+    return Problem(p.x * 2.0**123, p.y * 2.0**-113, apart)
+
+
 def growing() -> Problem:
     """Every target beats those before it, by less and less: lists that must be pruned as they grow."""
     p = normal(13, 700, 20)
@@ -142,5 +149,6 @@ HARD: dict[str, Callable[[], Problem]] = {
     "some heights -inf": some_minus_infinity,
     "all heights -inf": all_minus_infinity,
     "enormous heights": enormous_heights,
+    "huge noise, heights apart": huge_noise_and_heights_apart,
     "growing": growing,
 }

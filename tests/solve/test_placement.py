@@ -1,5 +1,9 @@
 """Where a fit computes: the same heights on every engine, and what is refused."""
 
+import threading
+from collections.abc import Callable
+from typing import Any
+
 import brenier
 import pytest
 import torch
@@ -7,9 +11,9 @@ from brenier.engine.registry import why_unavailable
 from brenier.engine.triton_filter import interpreted
 from brenier.errors import EngineError, NotConvergedWarning
 from brenier.solve import solver
-from brenier.solve.memory import gpu_bytes
+from brenier.solve.memory import free_on, gpu_bytes
 from brenier.solve.placement import Placement, placement
-from brenier.solve.sampling import SamplingPlan
+from brenier.solve.sampling import FullSampler, SamplingPlan, SubspaceSampler
 from helpers.problems import normal
 
 GPU = torch.device("cuda")
@@ -71,6 +75,8 @@ def test_a_gpu_without_an_engine_leaves_the_fit_to_the_processor(monkeypatch: py
     monkeypatch.setattr("brenier.solve.placement.runs_here", lambda name: name == "triton")
     assert placement(None, GPU) == Placement(None, GPU)
     assert placement("cpu", GPU) == Placement("cpu")
+    monkeypatch.setattr("brenier.solve.placement.runs_here", lambda name: name == "cuda")
+    assert placement(None, GPU) == Placement()  # no circles without triton
 
 
 def test_an_engine_of_gpus_alone_takes_the_fit_to_one(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -81,6 +87,39 @@ def test_an_engine_of_gpus_alone_takes_the_fit_to_one(monkeypatch: pytest.Monkey
     assert placement("cuda", torch.device("cpu")) == Placement("cuda", GPU)
     with pytest.raises(EngineError, match="meta"):
         placement("cuda", torch.device("meta"))
+
+
+def test_steps_begin_where_ctrl_c_arrives_and_what_comes_ahead_has_the_same_bits(
+    plan: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def whole() -> torch.Tensor:
+        with pytest.warns(NotConvergedWarning):
+            result = brenier.fit(normal(1, 200, 150).y, tol=0.02, max_samples=400, progress=False)
+        assert plan in result.sampling
+        return result.potential.heights
+
+    here, drawing, began = whole(), set(), set()
+    for sampler in (FullSampler, SubspaceSampler):
+        for name, threads in (("draw_circles", drawing), ("begin", began)):
+            monkeypatch.setattr(sampler, name, noting(getattr(sampler, name), threads))
+    monkeypatch.setattr(Placement, "on_gpu", True)
+    assert torch.equal(whole(), here)
+    assert began == {threading.main_thread()}
+    assert drawing.isdisjoint(began)
+
+
+def noting(method: Callable[..., Any], threads: set[threading.Thread]) -> Callable[..., Any]:
+    def noted(*arguments: Any) -> Any:
+        threads.add(threading.current_thread())
+        return method(*arguments)
+
+    return noted
+
+
+def test_memory_that_torch_keeps_for_its_next_tensors_counts_as_free(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, size in {"mem_get_info": (3, 80), "memory_reserved": 60, "memory_allocated": 20}.items():
+        monkeypatch.setattr(torch.cuda, name, lambda _device, size=size: size)
+    assert free_on(GPU) == 43
 
 
 def test_what_a_gpu_makes_ahead_comes_in_order_and_with_its_errors() -> None:

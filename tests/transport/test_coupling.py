@@ -1,9 +1,11 @@
 """Couplings are functions of (seed, position): they resume exactly and keep the margins they promise."""
 
 from itertools import islice
+from types import SimpleNamespace
 
 import pytest
 import torch
+from brenier import Potential
 from brenier.data import noise
 from brenier.errors import InputError
 from brenier.pair import PairedPool
@@ -105,6 +107,25 @@ def test_the_potential_decides_the_index_and_the_noise_is_fresh() -> None:
     x, index = draw(Coupling(BestProduct(), 4, 7), 5)
     assert torch.equal(index, BestProduct().assign(x))
     assert torch.equal(x, torch.as_tensor(noise.normal(7, 0, 20, 5, stream=noise.Stream.TRAIN)))
+
+
+def test_a_state_of_another_potential_is_refused() -> None:
+    own, other = (Coupling(Potential.of(IMAGES, torch.arange(23.0) * k), batch=4, seed=7) for k in (0, 1))
+    own.load_state_dict(own.state_dict())
+    with pytest.raises(InputError, match="potential"):
+        own.load_state_dict(other.state_dict())
+
+
+def test_a_potential_on_a_gpu_gets_its_noise_there() -> None:
+    class Elsewhere(BestProduct):
+        heights = SimpleNamespace(device=torch.device("meta"), cpu=lambda: torch.zeros(23))
+
+        def assign(self, x: Tensor) -> Tensor:
+            assert x.device.type == "meta"
+            return torch.zeros(len(x), dtype=torch.int64)
+
+    x, index = next(Coupling(Elsewhere(), batch=4, seed=7))
+    assert x.device == index.device == torch.device("cpu")
 
 
 def test_a_potential_without_a_winner_or_a_width_is_refused() -> None:

@@ -39,7 +39,7 @@ class NoisedLatents:
     ) -> None:
         self.scale = number(scale, "scale", lowest=-math.inf)
         self.sigma = number(sigma, "sigma", lowest=0.0)
-        self.seed = int(seed)
+        self.seed = noise.require_key(seed, "seed")
         if not isinstance(images, Tensor | np.ndarray) and isinstance(images, LatentSource):
             self._images: Tensor | LatentSource = images
             self.shape = images.shape

@@ -103,13 +103,19 @@ def pieces_of_rows(rows: int, most: int) -> list[tuple[int, int]]:
 
 
 def _check_key(seed: int, first: int, count: int, stream: Stream) -> None:
-    for value, what in ((seed, "seed"), (first, "first")):
-        if not 0 <= _whole(value, what) < 1 << 64:
-            raise InputError(what, expected="a whole number in [0, 2**64)", got=str(value))
+    require_key(seed, "seed")
+    require_key(first, "first")
     if _whole(count, "rows") < 0:
         raise InputError("rows", expected="a size ≥ 0", got=str(count))
     if not isinstance(stream, Stream):
         raise InputError("stream", expected="a member of brenier.data.Stream", got=repr(stream))
+
+
+def require_key(value: int, what: str) -> int:
+    """A seed or the number of a row; raises InputError for anything that is none."""
+    if not 0 <= _whole(value, what) < 1 << 64:
+        raise InputError(what, expected="a whole number in [0, 2**64)", got=str(value))
+    return int(value)
 
 
 def _check_size(d: int) -> None:

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from brenier.engine import threads
 from brenier.errors import InputError
 
 FLOATS = (torch.float32, torch.bfloat16, torch.float16)
@@ -137,10 +138,17 @@ def require_finite(tensor: Tensor, what: str) -> None:
         return
     flat = tensor if tensor.ndim > 0 else tensor[None]
     step = max(1, (1 << 22) // max(1, math.prod(flat.shape[1:])))
-    for lo in range(0, len(flat), step):
-        finite = finite_mask(flat[lo : lo + step])
-        if not finite.all():
-            first = tuple(int(i) for i in torch.nonzero(~torch.as_tensor(finite))[0])
+    starts = range(0, len(flat), step)
+
+    def fine(lo: int) -> bool:
+        return bool(finite_mask(flat[lo : lo + step]).all())
+
+    each = threads.run(fine, starts) if tensor.device.type == "cpu" else map(fine, starts)
+    for lo, finite in zip(starts, each, strict=True):
+        if not finite:
+            first = tuple(
+                int(i) for i in torch.nonzero(~torch.as_tensor(finite_mask(flat[lo : lo + step])))[0]
+            )
             position = (first[0] + lo, *first[1:])
             value = flat[position].item()
             raise InputError(

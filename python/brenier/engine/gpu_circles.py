@@ -36,6 +36,7 @@ PAIRS_AT_ONCE = 1 << 22  # listed targets decided at a time, about 100 bytes eac
 LOWEST = -0x7F800001  # -inf as ordered bits
 LEAST_FLOOR = -torch.finfo(torch.float32).max  # above it a height of -inf never is
 MOST_WINDOW = 1e30  # beyond it float32 says nothing
+HOPELESS = -halves.LOWEST_BIAS / 4  # a height that is held as LOWEST_BIAS must be out of the question
 
 
 @dataclass(frozen=True)
@@ -120,7 +121,8 @@ class CircleSearch:
         size = ((norm + rest) * y.largest).sum(dim=1)
         error = product.norm(dim=1) + 2.0**-20 * (size + margin) + 2.0**-49 * (pivot + margin)
         error = error + 2.0**-51 * (depth + 64) * norm.sum(dim=1) * (y.largest + y.residual + 2 * y.centre)
-        return (margin + 2 * error + 2.0**-123 * scale + 2.0**-90) * (1 + 2.0**-15)
+        window = (margin + 2 * error + 2.0**-123 * scale + 2.0**-90) * (1 + 2.0**-15)
+        return torch.where(window + 4 * size < HOPELESS * scale, window, torch.inf)
 
     def config(self, circles: int) -> Any:
         return kernels("circles").circle_configuration(

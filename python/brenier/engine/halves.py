@@ -18,6 +18,7 @@ Let X = ‖2^a x‖ and e = ‖x̂ − 2^a x‖ (per row), Y = max‖ŷ_i‖ and
 - the bias, the bar and what is computed from f: a target that matters has |β|, |bar| ≤ 5R + 2·slack, and each of
   the few roundings costs 2⁻²⁴ of that: 2⁻¹⁸·R and a factor 1 + 2⁻¹⁶ on the slack;
 - underflow: β loses at most 2⁻¹²⁶, times 2^a; everything else is far above it;
+- the lowest heights are held as LOWEST_BIAS: rows for which that is not out of the question list nothing;
 - the reference: (d + 64)·2⁻⁵³·X·(Y + F + 2‖2^b m‖) for its sum, 2⁻⁵¹·2^(a+b)·(|H| + margin) for its height.
 
 So |f − s| ≤ E + κ|f|, and a target within the margin of the best reaches best·(1 − κ) − slack with

@@ -48,8 +48,15 @@ def circle_chunks(
     """This rank's draws of the step in pairs, as great circles; draws is even.
 
     One chunk where no lists can be too long. The step's first GAP_CIRCLES circles are in rank 0's first chunk.
+    The step is begun at once, so that Ctrl-C ends a long pass over the targets whoever asks for the chunks.
     """
     sampler.begin(state.step)
+    return begun_chunks(sampler, state, draws, margin)
+
+
+def begun_chunks(
+    sampler: FullSampler | SubspaceSampler, state: State, draws: int, margin: float
+) -> Iterator[CircleCandidates]:
     heights = torch.from_numpy(state.heights).to(sampler.place.device)
     share = GPU_SHARE if sampler.place.on_gpu else 1
     entries, most = share * ENTRIES, share * MOST_ROWS

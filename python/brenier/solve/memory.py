@@ -168,7 +168,7 @@ def require_gpu_memory(place: Placement, targets: int, width: int) -> str:
     """What the fit will hold on its GPU, in words ("" without one); raises InputError if there is less."""
     if place.device.type != "cuda":
         return ""
-    need, (free, _) = gpu_bytes(targets, width), torch.cuda.mem_get_info(place.device)
+    need, free = gpu_bytes(targets, width), free_on(place.device)
     if need > free:
         raise InputError(
             "device",
@@ -177,6 +177,12 @@ def require_gpu_memory(place: Placement, targets: int, width: int) -> str:
             remedy="free some, or fit on the processor: device=None with targets in its memory",
         )
     return f"{mib(need)} on {place.device}"
+
+
+def free_on(device: torch.device) -> int:
+    """Bytes of the GPU that nobody holds, those that torch keeps for its next tensors among them."""
+    kept = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
+    return torch.cuda.mem_get_info(device)[0] + kept
 
 
 TARGET_BYTES = 64  # label, place, height and mass of a target, and their temporaries

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from typing import TypeVar
 
 import torch
@@ -19,7 +20,6 @@ from brenier.engine.registry import available, runs_here
 from brenier.errors import EngineError
 
 PROCESSOR = torch.device("cpu")
-GPU_ENGINES = ("cuda", "triton")
 Item = TypeVar("Item")
 
 
@@ -42,11 +42,24 @@ class Placement:
         if not self.on_gpu:
             yield from items
             return
+        made = partial(next_on, callers_stream(self.device), items)
         with ThreadPoolExecutor(1, "brenier-ahead") as maker:
-            coming = maker.submit(next, items, None)
+            coming = maker.submit(made)
             while (item := coming.result()) is not None:
-                coming = maker.submit(next, items, None)
+                coming = maker.submit(made)
                 yield item
+
+
+def callers_stream(device: torch.device) -> torch.cuda.Stream | None:
+    """The caller's stream of that GPU, for work that another thread does: streams and devices belong to a thread."""
+    on_gpu = device.type == "cuda" and torch.cuda.is_available()
+    return torch.cuda.current_stream(device) if on_gpu else None
+
+
+def next_on(stream: torch.cuda.Stream | None, items: Iterator[Item]) -> Item | None:
+    """The next item, None after the last, made on the stream and on its GPU."""
+    with torch.cuda.stream(stream):
+        return next(items, None)
 
 
 def placement(engine: str | None, device: torch.device) -> Placement:
@@ -55,8 +68,8 @@ def placement(engine: str | None, device: torch.device) -> Placement:
     Raises EngineError for an engine that cannot run here.
     """
     if engine is None:
-        fit_for = device.type == "cuda" and any(map(runs_here, GPU_ENGINES))
-        return Placement(None, device) if fit_for else Placement()
+        circles = device.type == "cuda" and runs_here("triton")  # whose kernels both GPU engines share
+        return Placement(None, device) if circles else Placement()
     devices = available(engine).devices
     if device.type in devices:
         return Placement(engine, device)

@@ -244,7 +244,8 @@ class SubspaceSampler:
         return self.ranks.joined(whole)
 
     def for_checks(self, subspace: int) -> SubspaceSampler:
-        """Exactly normal subspaces of that dimension, drawn from streams that no step uses."""
+        """Exactly normal subspaces of that dimension, drawn from streams that no step uses; the step begun is over."""
+        self.prepared = None  # before a GPU makes room for the check's
         other = copy.copy(self)
         other.plan = replace(self.plan, subspace=subspace, structured=False)
         other.streams = Streams(Stream.CHECK_DIRECTION, Stream.CHECK)

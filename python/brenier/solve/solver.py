@@ -34,9 +34,10 @@ from brenier.solve.sampling import (
     columns_of,
 )
 from brenier.solve.spread import spread_step
-from brenier.solve.start import Start, choose_start, extreme_value_start, temperatures
+from brenier.solve.start import Start, choose_start, extreme_value_start, temperatures, tries_gaussian
 from brenier.solve.state import State
-from brenier.solve.streamed import StreamedTargets, Targets, resident
+from brenier.solve.streamed import WIDEST, StreamedTargets, Targets, resident
+from brenier.solve.subspace_check import plan_check
 
 BATCH = 0.15  # draws per target and step
 SMALLEST_BATCH = 768
@@ -104,17 +105,26 @@ def warm_up(run: Run) -> None:
         return
     principal, run.plan, run.residual = plan_sampling(problem, run.ranks)
     targets, seed, place = problem.targets, settings.seed, settings.place
-    require_gpu_memory(place, problem.size, run.plan.width or problem.dimension)
+    require_gpu_memory(place, problem.size, widest_matrix(run))
+    if run.state.step == 0:  # before the sampler, whose targets would be in memory beside these
+        run.start = choose_start(problem, seed, place)
+        run.state = first_state(problem, run.start)
     if run.plan.full:
         run.sampler = FullSampler(resident(targets), seed, place, run.ranks)
     else:
         ahead = steps_ahead(targets, run.plan, settings.tol)
         run.sampler = SubspaceSampler(targets, run.plan, principal, seed, place, ahead, run.ranks)
-    if run.state.step == 0:
-        run.start = choose_start(problem, seed, place)
-        run.state = first_state(problem, run.start)
     if not run.checks:
         run.next_check = first_check(problem.size, run.plan, settings.tol)
+
+
+def widest_matrix(run: Run) -> int:
+    """The most coordinates of a target that meet noise at a time: those of a step, of a check, or all of them."""
+    problem, plan = run.problem, run.plan
+    if plan.full or tries_gaussian(problem):
+        return problem.dimension
+    check = plan_check(problem.size, run.settings.tol, run.residual, min(columns_of(problem.targets), WIDEST))
+    return max(plan.width, check.subspace + plan.principal)
 
 
 def warm_up_parts(run: Run, sampler: ConditionalSampler) -> None:

@@ -80,12 +80,17 @@ def energy(problem: Problem, heights: np.ndarray, probes: torch.Tensor, place: P
     return float(np.mean(scores.cpu().numpy()) - dot(problem.masses, heights))
 
 
+def tries_gaussian(problem: Problem) -> bool:
+    """Whether the covariance is cheap and of full rank."""
+    streamed = isinstance(problem.targets, StreamedTargets)
+    return not streamed and problem.dimension <= GAUSSIAN_DIMENSIONS and problem.size >= 4 * problem.dimension
+
+
 def choose_start(problem: Problem, seed: int, place: Placement = HERE) -> Start:
     """The start of lower energy; the Gaussian one is tried where its covariance is cheap and of full rank."""
     temperature = temperatures(problem)
     first = extreme_value_start(problem)
-    streamed = isinstance(problem.targets, StreamedTargets)
-    if streamed or problem.dimension > GAUSSIAN_DIMENSIONS or problem.size < 4 * problem.dimension:
+    if not tries_gaussian(problem):
         return Start(first, temperature, "extreme value")
     probes = normal(seed, 0, PROBES, problem.dimension, stream=Stream.PROBE)
     second = gaussian_start(problem)

@@ -8,6 +8,7 @@ images through the potential, with the targets' masses as well as the potential 
 from __future__ import annotations
 
 import copy
+import hashlib
 import time
 from typing import Any, Protocol
 
@@ -147,9 +148,10 @@ class Coupling(PairSource):
         balance: float = 0.0,
         ranks: bool = True,
     ) -> None:
-        super().__init__(batch, seed)
+        super().__init__(batch, noise.require_key(seed, "seed"))
         self.potential, self.balance = potential, number(balance, "balance", lowest=0.0)
         self.dim = width_of(potential) if dim is None else positive(dim, "dim")
+        self.fingerprint = fingerprint_of(potential)
         self.ahead, self.ranks = positive(ahead, "ahead"), this_rank() if ranks else Ranks()
         if subspace is not None and (balance or not isinstance(potential, Potential)):
             raise InputError("subspace", expected="a brenier.Potential and balance=0", got=repr(subspace))
@@ -161,6 +163,7 @@ class Coupling(PairSource):
         self._settle()
         state = super().state_dict() | {"world": self.ranks.world, "balance": self.balance}
         state |= {"subspace": self.pairs.subspace if self.pairs else None, "dim": self.dim}
+        state |= {"potential": self.fingerprint}
         if self.level:
             state |= {"ahead": self.ahead, "counts": self.level.counts.clone()}
         return state
@@ -195,7 +198,7 @@ class Coupling(PairSource):
         x = torch.cat([draw_noise(self.seed, first, self.batch, self.dim, "TRAIN") for first in numbers])
         began = time.perf_counter()
         potential = self.potential if self.level is None else self.level.potential()
-        indices = torch.as_tensor(potential.assign(x))
+        indices = torch.as_tensor(potential.assign(x.to(device_of(potential)))).cpu()
         self.seconds += time.perf_counter() - began
         if (indices < 0).any():
             raise InputError("potential", expected="a target for every noise", got="-1: no height is finite")
@@ -241,6 +244,17 @@ def temperature_of(potential: Potential) -> float:
 def draw_noise(seed: int, first: int, rows: int, dim: int, stream: str) -> Tensor:
     """Noise numbers first to first + rows − 1 of a stream, float32 (rows, d)."""
     return torch.as_tensor(noise.normal(seed, first, rows, dim, stream=noise.Stream[stream]))
+
+
+def device_of(potential: Any) -> torch.device:
+    """Where it wants its noise."""
+    return getattr(getattr(potential, "heights", None), "device", torch.device("cpu"))
+
+
+def fingerprint_of(potential: Any) -> str | None:
+    """What tells its heights from others; None where it has none."""
+    heights = getattr(potential, "heights", None)
+    return None if heights is None else hashlib.blake2b(heights.cpu().numpy(), digest_size=16).hexdigest()
 
 
 def width_of(potential: Any) -> int:
