@@ -69,6 +69,11 @@ def test_targets_of_the_processor_stay_there() -> None:
     assert placement("reference", torch.device("cpu")) == Placement("reference")
 
 
+@pytest.fixture(autouse=True)
+def _no_engine_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("BRENIER_ENGINE", raising=False)
+
+
 def test_a_gpu_without_an_engine_leaves_the_fit_to_the_processor(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("brenier.solve.placement.runs_here", lambda _name: False)
     assert placement(None, GPU) == Placement()
@@ -87,6 +92,15 @@ def test_an_engine_of_gpus_alone_takes_the_fit_to_one(monkeypatch: pytest.Monkey
     assert placement("cuda", torch.device("cpu")) == Placement("cuda", GPU)
     with pytest.raises(EngineError, match="meta"):
         placement("cuda", torch.device("meta"))
+
+
+def test_the_environments_engine_is_asked_as_by_every_verb(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("BRENIER_ENGINE", "cpu")
+    assert placement(None, GPU) == Placement("cpu")
+    assert placement(None, torch.device("cpu")) == Placement()  # the verbs ask it themselves
+    monkeypatch.setenv("BRENIER_ENGINE", "nonsense")
+    with pytest.raises(EngineError, match="nonsense"):
+        placement(None, GPU)
 
 
 def test_steps_begin_where_ctrl_c_arrives_and_what_comes_ahead_has_the_same_bits(

@@ -6,6 +6,7 @@ like n times the draws, who wins and who is near, is asked of the engine, and ev
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -65,18 +66,20 @@ def next_on(stream: torch.cuda.Stream | None, items: Iterator[Item]) -> Item | N
 def placement(engine: str | None, device: torch.device) -> Placement:
     """The engine asked for where it runs, else a GPU's for that device if it has one, else the processor's.
 
+    BRENIER_ENGINE asks for one too, as it does of every verb; a name given wins.
     Raises EngineError for an engine that cannot run here.
     """
-    if engine is None:
+    asked = engine if engine is not None else os.environ.get("BRENIER_ENGINE") or None
+    if asked is None:
         circles = device.type == "cuda" and runs_here("triton")  # whose kernels both GPU engines share
         return Placement(None, device) if circles else Placement()
-    devices = available(engine).devices
+    devices = available(asked).devices
     if device.type in devices:
         return Placement(engine, device)
     if "cpu" in devices:
-        return Placement(engine)
+        return Placement(asked)
     if device.type != "cpu":
         raise EngineError(
-            f"engine {engine!r}", expected="a device of " + " or ".join(devices), got=str(device)
+            f"engine {asked!r}", expected="a device of " + " or ".join(devices), got=str(device)
         )
-    return Placement(engine, torch.device(devices[0]))
+    return Placement(asked, torch.device(devices[0]))
