@@ -3,7 +3,7 @@
     python benchmarks/pairing_cpu.py [--save] [--rows 128,1024] [--families all] [--quick]
 
 Scores of photograph patches and digits against noise, d = 3,072, one matrix per family and size, the same for
-all. Median processor time of up to five runs taken in turn, fewer the longer they are, one from ten seconds on:
+all. Median processor time of up to nine runs taken in turn, fewer the longer they are, one from three seconds on:
 every solver works in the calling thread, and a shared machine would otherwise be measured instead. A peer other
 than scipy that would take more than `PATIENCE` seconds, judged by its time at half the rows, is left out.
 `--families all` adds the other families against scipy. --save writes results/pairing_cpu.json, the end of
@@ -38,6 +38,7 @@ families = importlib.import_module("helpers.assignment_families").FAMILIES
 SIZES = (8, 16, 32, 64, 128, 256, 512, 1024, 2048, 4096, 8192)
 LARGEST = {"photo patches": 8192, "digits": 4096}
 PATIENCE = 36.0
+WARMED = 0.3  # seconds of a call, below which it is made twice
 RESULTS = ROOT / "benchmarks" / "results" / "pairing_cpu.json"
 DEPTH = 3072
 
@@ -95,40 +96,46 @@ MEASURED: dict[str, Callable[..., np.ndarray]] = {**IMAGES, **OTHERS}
 
 
 def timed(function: Callable[[Any], Any], scores: Any) -> tuple[float, Any]:
-    """Processor seconds of one call, from many where one is too short for the clock, and its answer."""
+    """Processor seconds of one call, after one that finds memory cold and from many where one is short; its answer."""
     started = time.thread_time()
     answer = function(scores)
     once = time.thread_time() - started
-    if once > 1e-3:
+    if once > WARMED:
         return once, answer
-    count = int(2e-3 / max(once, 1e-7)) + 1
+    count = int(5e-3 / max(once, 1e-7)) + 1
     started = time.thread_time()
     for _ in range(count):
         function(scores)
     return (time.thread_time() - started) / count, answer
 
 
-def repetitions(seconds: float) -> int:
-    return 5 if seconds < 0.3 else 3 if seconds < 3 else 1
+def turns(seconds: float) -> int:
+    """How often a solver comes in turn that takes so long."""
+    return 9 if seconds < 0.3 else 3 if seconds < 3 else 1
 
 
 def measure(family: str, n: int, wanted: list[str]) -> dict[str, Any]:
     """Milliseconds of each solver, and whether its total is scipy's."""
     scores = np.ascontiguousarray(MEASURED[family](n, np.random.default_rng(n)))
+    taken: dict[str, list[float]] = {name: [] for name in wanted}
+    columns: dict[str, np.ndarray] = {}
+    while left := [name for name in wanted if len(taken[name]) < turns(min(taken[name], default=0.0))]:
+        for name in left:  # in turn: a machine that slows down slows all
+            solver = solvers()[name]
+            took, answer = timed(solver.solve, solver.prepare(scores))
+            taken[name].append(took)
+            columns[name] = solver.columns(answer)
     wide = scores.astype(np.float64)
-    row: dict[str, Any] = {"family": family, "n": n, "ms": {}, "difference": {}}
-    totals = {}
-    for name in wanted:
-        solver = solvers()[name]
-        given, taken = solver.prepare(scores), []
-        while len(taken) < repetitions(taken[0] if taken else 0):
-            took, answer = timed(solver.solve, given)
-            taken.append(took)
-        del given
-        totals[name] = float(wide[np.arange(n), solver.columns(answer)].sum())
-        row["ms"][name] = statistics.median(taken) * 1e3
-        expected = totals.get("scipy", totals.get("brenier", 0.0))
-        row["difference"][name] = abs(totals[name] - expected) / max(abs(expected), 1e-300)
+    totals = {name: float(wide[np.arange(n), chosen].sum()) for name, chosen in columns.items()}
+    expected = totals.get("scipy", totals.get("brenier", 0.0))
+    row = {
+        "family": family,
+        "n": n,
+        "ms": {name: statistics.median(all_) * 1e3 for name, all_ in taken.items()},
+    }
+    row["difference"] = {
+        name: abs(total - expected) / max(abs(expected), 1e-300) for name, total in totals.items()
+    }
     print(family, n, {name: float(f"{ms:.4g}") for name, ms in row["ms"].items()}, flush=True)
     return row
 
