@@ -17,7 +17,7 @@ pytestmark = pytest.mark.skipif(not interpreted(), reason="for Triton's interpre
 
 def assert_circles_agree(p: Problem, *wanted: float) -> None:
     engine, reference = TritonEngine(), ReferenceEngine()
-    for margin in wanted or margins(p)[:2]:
+    for margin in wanted or margins(p)[1:2]:
         found = engine.circle_candidates(p.x, engine.prepare(p.y), p.h, margin)
         expected = reference.circle_candidates(p.x, p.y, p.h, margin)
         assert same_bits(found.offsets, expected.offsets)
@@ -30,15 +30,15 @@ def test_hard_problems_have_the_circles_of_the_reference(name: str) -> None:
     assert_circles_agree(in_pairs(HARD[name]()))
 
 
-@pytest.mark.parametrize("targets", [1, 2, 127, 128, 129, 257, 383])
+@pytest.mark.parametrize("targets", [1, 127, 128, 129, 257])
 def test_every_number_of_circles_and_targets_agrees(targets: int) -> None:
-    for pairs in (1, 63, 64, 65):
+    for pairs in (1, 64, 65):
         assert_circles_agree(normal(2 * pairs, targets, 9), 0.5)
 
 
 @pytest.mark.parametrize("depth", [1, 63, 64, 65, 257, 4161])
 def test_every_depth_agrees_on_circles(depth: int) -> None:
-    assert_circles_agree(normal(6, 150, depth), 0.0, 0.1 * depth**0.5)
+    assert_circles_agree(normal(6, 150, depth), 0.1 * depth**0.5)
 
 
 def test_no_rows_have_no_circles() -> None:
