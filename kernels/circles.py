@@ -32,7 +32,17 @@ from dataclasses import dataclass
 
 import triton
 import triton.language as tl
-from brenier.kernels.filter import NO_TARGET, PROCESSORS, SIZES, cdiv, ordered, parts, section_of, walk_of
+from brenier.kernels.filter import (
+    NO_TARGET,
+    PROCESSORS,
+    SIZES,
+    cdiv,
+    ordered,
+    parts,
+    section_of,
+    value_of,
+    walk_of,
+)
 
 ROUNDED_UP = tl.constexpr(1 + 2.0**-18)  # more than the roundings of both squares
 
@@ -63,12 +73,6 @@ def circle_configuration(circles: int, targets: int, width: int, capability: tup
 
 
 @triton.jit
-def value_of(bits):
-    """The float32 of ordered bits."""
-    return (bits ^ ((bits >> 31) & 0x7FFFFFFF)).to(tl.float32, bitcast=True)
-
-
-@triton.jit
 def products(
     x, y, circle, target, width,
     BLOCK_ROWS: tl.constexpr, BLOCK_TARGETS: tl.constexpr, BLOCK_DEPTH: tl.constexpr, SECTION: tl.constexpr,
@@ -96,6 +100,17 @@ def products(
             a += part_a
             b += part_b
     return a, b
+
+
+@triton.jit
+def tile_from(
+    start, x, y, bias, factor, circle, width,
+    BLOCK_ROWS: tl.constexpr, BLOCK_TARGETS: tl.constexpr, BLOCK_DEPTH: tl.constexpr, SECTION: tl.constexpr,
+):  # fmt: skip
+    """The targets of the tile that begins there, its â and b̂, and its heights in units of each circle."""
+    target = start + tl.arange(0, BLOCK_TARGETS)
+    a, b = products(x, y, circle, target, width, BLOCK_ROWS, BLOCK_TARGETS, BLOCK_DEPTH, SECTION)
+    return target, a, b, tl.load(bias + target)[None, :] * factor[:, None]
 
 
 @triton.jit
@@ -135,9 +150,9 @@ def best_points(
     )
     low = value_of(tl.min(known, axis=1))
     for start in range(first, end, BLOCK_TARGETS):
-        target = start + tl.arange(0, BLOCK_TARGETS)
-        a, b = products(x, y, circle, target, width, BLOCK_ROWS, BLOCK_TARGETS, BLOCK_DEPTH, SECTION)
-        height = tl.load(bias + target)[None, :] * factor[:, None]
+        _, a, b, height = tile_from(
+            start, x, y, bias, factor, circle, width, BLOCK_ROWS, BLOCK_TARGETS, BLOCK_DEPTH, SECTION
+        )
         if tl.max(may_reach(a, b, height, low).to(tl.int32), axis=None) > 0:
             low = tl.full((BLOCK_ROWS,), float("inf"), dtype=tl.float32)
             for k in range(8):
@@ -158,9 +173,9 @@ def list_points(
     factor = tl.load(scale + circle, mask=inside, other=1.0)
     low = tl.load(lows + circle, mask=inside, other=float("inf"))
     for start in range(first, end, BLOCK_TARGETS):
-        target = start + tl.arange(0, BLOCK_TARGETS)
-        a, b = products(x, y, circle, target, width, BLOCK_ROWS, BLOCK_TARGETS, BLOCK_DEPTH, SECTION)
-        height = tl.load(bias + target)[None, :] * factor[:, None]
+        target, a, b, height = tile_from(
+            start, x, y, bias, factor, circle, width, BLOCK_ROWS, BLOCK_TARGETS, BLOCK_DEPTH, SECTION
+        )
         if tl.max(may_reach(a, b, height, low).to(tl.int32), axis=None) > 0:
             near = tl.zeros((BLOCK_ROWS, BLOCK_TARGETS), dtype=tl.int1)
             for k in range(8):

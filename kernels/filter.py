@@ -148,10 +148,15 @@ def packed_best(estimate, target):
 
 
 @triton.jit
+def value_of(bits):
+    """The float32 of ordered bits."""
+    return (bits ^ ((bits >> 31) & 0x7FFFFFFF)).to(tl.float32, bitcast=True)
+
+
+@triton.jit
 def estimate_of(packed):
     """The float32 estimate in a packed best."""
-    bits = (packed >> 32).to(tl.int32)
-    return (bits ^ ((bits >> 31) & 0x7FFFFFFF)).to(tl.float32, bitcast=True)
+    return value_of((packed >> 32).to(tl.int32))
 
 
 @triton.jit
