@@ -118,9 +118,14 @@ def choose(device: str, engine: str | None, usable: tuple[str, ...]) -> Choice:
     return Choice("reference", f"nothing faster runs {device} tensors here")
 
 
+def asked_for(engine: str | None) -> str | None:
+    """The engine named, else that of BRENIER_ENGINE; None for neither."""
+    return engine if engine is not None else os.environ.get("BRENIER_ENGINE") or None
+
+
 def engine_for(device: str, engine: str | None) -> Engine:
     """The engine to run on this machine, checked to be available and to take tensors of that device."""
-    asked = engine if engine is not None else os.environ.get("BRENIER_ENGINE") or None
+    asked = asked_for(engine)
     usable = () if asked else tuple(name for name in PREFERENCE.get(device, ()) if runs_here(name))
     chosen = available(choose(device, asked, usable).name)
     if device not in chosen.devices:

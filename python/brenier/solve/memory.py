@@ -164,10 +164,10 @@ def gpu_bytes(targets: int, width: int) -> int:
     return coordinates + 64 * targets + PACKING_BYTES + lists
 
 
-def require_gpu_memory(place: Placement, targets: int, width: int) -> str:
-    """What the fit will hold on its GPU, in words ("" without one); raises InputError if there is less."""
+def require_gpu_memory(place: Placement, targets: int, width: int) -> None:
+    """Raises InputError if a fit's GPU has less than the fit will hold there."""
     if place.device.type != "cuda":
-        return ""
+        return
     need, free = gpu_bytes(targets, width), free_on(place.device)
     if need > free:
         raise InputError(
@@ -176,7 +176,6 @@ def require_gpu_memory(place: Placement, targets: int, width: int) -> str:
             got=mib(free),
             remedy="free some, or fit on the processor: device=None with targets in its memory",
         )
-    return f"{mib(need)} on {place.device}"
 
 
 def free_on(device: torch.device) -> int:

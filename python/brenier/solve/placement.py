@@ -6,7 +6,6 @@ like n times the draws, who wins and who is near, is asked of the engine, and ev
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -17,7 +16,7 @@ import torch
 from torch import Tensor
 
 from brenier.engine import PreparedTargets, prepare
-from brenier.engine.registry import available, runs_here
+from brenier.engine.registry import asked_for, available, runs_here
 from brenier.errors import EngineError
 
 PROCESSOR = torch.device("cpu")
@@ -69,7 +68,7 @@ def placement(engine: str | None, device: torch.device) -> Placement:
     BRENIER_ENGINE asks for one too, as it does of every verb; a name given wins.
     Raises EngineError for an engine that cannot run here.
     """
-    asked = engine if engine is not None else os.environ.get("BRENIER_ENGINE") or None
+    asked = asked_for(engine)
     if asked is None:
         circles = device.type == "cuda" and runs_here("triton")  # whose kernels both GPU engines share
         return Placement(None, device) if circles else Placement()

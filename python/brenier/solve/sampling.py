@@ -71,6 +71,11 @@ def columns_of(targets: Targets) -> int:
     return targets.columns if isinstance(targets, StreamedTargets) else max(SUBSPACE_SIZES)
 
 
+def widest_of(targets: Targets) -> int:
+    """The largest subspace that these targets may be seen in."""
+    return min(columns_of(targets), WIDEST)
+
+
 def correlation(targets: int) -> float:
     """c(n) of the variance inflation 1 + cK/(nm) of hard counts: 90 at n = 4,000, 190 at n = 20,000."""
     return max(30.0, 90.0 + 62.0 * math.log(targets / 4000))
@@ -223,8 +228,7 @@ class SubspaceSampler:
 
     @property
     def widest(self) -> int:
-        """The largest subspace that these targets may be seen in."""
-        return min(columns_of(self.targets), WIDEST)
+        return widest_of(self.targets)
 
     def coordinates(self, first: int, count: int) -> Tensor:
         """⟨a, (I − VVᵀ) y_i⟩ = ⟨a, y_i⟩ − ⟨Va, Vy_i⟩ for directions a number first to first + count − 1."""

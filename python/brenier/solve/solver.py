@@ -32,11 +32,12 @@ from brenier.solve.sampling import (
     SubspaceSampler,
     choose_sampling,
     columns_of,
+    widest_of,
 )
 from brenier.solve.spread import spread_step
 from brenier.solve.start import Start, choose_start, extreme_value_start, temperatures, tries_gaussian
 from brenier.solve.state import State
-from brenier.solve.streamed import WIDEST, StreamedTargets, Targets, resident
+from brenier.solve.streamed import StreamedTargets, Targets, resident
 from brenier.solve.subspace_check import plan_check
 
 BATCH = 0.15  # draws per target and step
@@ -123,7 +124,7 @@ def widest_matrix(run: Run) -> int:
     problem, plan = run.problem, run.plan
     if plan.full or tries_gaussian(problem):
         return problem.dimension
-    check = plan_check(problem.size, run.settings.tol, run.residual, min(columns_of(problem.targets), WIDEST))
+    check = plan_check(problem.size, run.settings.tol, run.residual, widest_of(problem.targets))
     return max(plan.width, check.subspace + plan.principal)
 
 
