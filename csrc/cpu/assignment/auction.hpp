@@ -75,12 +75,12 @@ class Auction final : public Assignment {
     void settle();
     void bid();
     template <class Price> void bid_together(Price* price);
+    template <class Price> bool raise_whole(Price* price, int64_t j, const BidTwo& two, int bits);
+    bool raise(uint8_t* price, int64_t j, const BidTwo& two);
     bool raise(uint16_t* price, int64_t j, const BidTwo& two);
     bool raise(int32_t* price, int64_t j, const BidTwo& two);
     void round_price(int64_t j);
     void next_epsilon();
-    bool raise(uint8_t* price, int64_t j, const BidTwo& two);
-    template <class Price> bool raise_whole(Price* price, int64_t j, const BidTwo& two, int bits);
     void leave_coarse();
     void leave_whole_rows();
     int32_t epsilon_in(int bits) const { return epsilon_ >> bits > 0 ? epsilon_ >> bits : 1; }

@@ -27,7 +27,11 @@ inline void Auction::place() {
     m_.place(arena_, n_, width_);
     tree_.place_in(arena_, width_);
     for (int64_t j = 0; j < width_; ++j) sums_[j] = 0, column_sum_[j] = 0, price_[j] = 0, whole_price_[j] = 0;
-    for (int64_t j = n_; j < width_; ++j) price_[j] = PADDING - 2 * LARGEST_COST, whole_price_[j] = UINT16_MAX, coarse_price_[j] = UINT8_MAX;
+    for (int64_t j = n_; j < width_; ++j) {
+        price_[j] = PADDING - 2 * LARGEST_COST;
+        whole_price_[j] = UINT16_MAX;
+        coarse_price_[j] = UINT8_MAX;
+    }
     for (int64_t j = width_; j < width_ + INT_LANES; ++j) price_[j] = PADDING;  // where lists have no column
     for (int64_t i = 0; i < n_; ++i) bound_[i] = UNMADE;
 }
