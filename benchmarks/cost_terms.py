@@ -16,7 +16,7 @@ from brenier.solve.check import full_check_samples
 from brenier.solve.checking import AIM, LATEST, first_check
 from brenier.solve.directions import FRAME_SHARE
 from brenier.solve.hierarchical import COARSE_SHARE
-from brenier.solve.parts import ROUNDS, TRAINING
+from brenier.solve.parts import AXES, ROUNDS, TRAINING, part_count
 from brenier.solve.principal import COUNTS
 from brenier.solve.sampling import (
     EPILOGUE,
@@ -145,13 +145,13 @@ def fits(n: int, d: int, columns: int, limit: int) -> bool:
 
 def hierarchical_cost(n: int, d: int, tol: float, draws: int | None = None) -> Cost:
     """brenier.fit_hierarchical in √n parts: k-means, the parts' potential, and draws that meet 2√n targets each."""
-    parts = math.isqrt(n)
+    parts, axes = part_count(None, n), min(d, AXES)
     asked = draws or math.ceil(conditional.FLOOR_REACHED * n / (AIM * tol))
     batch = 2 * math.ceil(conditional.BATCH * n / 2)
     draws = math.ceil(asked / batch) * batch
     met = 2.0 * math.sqrt(n) * d
     coarse = fit_cost(parts, d, COARSE_SHARE * tol, 1 << 62).operations
-    k_means = 2.0 * d * parts * (ROUNDS * min(n, TRAINING * parts) + n)
+    k_means = 2.0 * axes * (n * d + parts * (ROUNDS * min(n, TRAINING * parts) + n))
     scoring = 2.0 * draws * (met + OVERHEAD)
     checking = 2.0 * full_check_samples(n, tol) * met
     how = f"{parts:,} parts"

@@ -37,7 +37,6 @@ from peers.pairing_report import write_report  # noqa: E402
 families = importlib.import_module("helpers.assignment_families").FAMILIES
 
 SIZES = (8, 16, 32, 64, 128, 256, 512, 1024, 2048, 4096, 8192)
-LARGEST = {"photo patches": 8192, "digits": 4096}
 PATIENCE = 36.0
 WARMED = 0.3  # seconds of a call, below which it is made twice
 RESULTS = ROOT / "benchmarks" / "results" / "pairing_cpu.json"
@@ -200,7 +199,7 @@ def main() -> None:
     rows: list[dict[str, Any]] = []
     for family in () if asked.keep_times else named:
         names = list(solvers()) if family in IMAGES else ["brenier", "scipy"]
-        within = [n for n in sizes if n <= LARGEST.get(family, 2048)]
+        within = sizes if family in IMAGES else [n for n in sizes if n <= 2048]
         rows += measure_family(family, within, names, PATIENCE)
     found: dict[str, Any] = {"machine": machine(), "rows": rows}
     if asked.keep_times:

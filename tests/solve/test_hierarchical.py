@@ -173,3 +173,12 @@ def test_grouping_keeps_order_and_leaves_out_negatives() -> None:
     found = grouped(np.array([2, -1, 0, 2, 0]))
     assert [(label, rows.tolist()) for label, rows in found] == [(0, [2, 4]), (2, [0, 3])]
     assert grouped(np.array([], dtype=np.int64)) == []
+
+
+def test_k_means_in_many_dimensions_leaves_no_part_with_one_target() -> None:
+    targets = torch.randn(2500, 300, generator=torch.Generator().manual_seed(3))
+    targets *= torch.arange(1.0, 301).pow(-0.5)
+    sizes = divide(targets, None, None, 0).sizes
+    assert len(sizes) == 50
+    assert sizes.min() > 5
+    assert sizes.max() < 150

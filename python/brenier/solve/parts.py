@@ -10,14 +10,16 @@ import torch
 from torch import Tensor
 
 from brenier.engine import assign, checks
+from brenier.engine.project import project
 from brenier.errors import InputError, require_package
 from brenier.solve.fixed_order import single_threaded
-from brenier.solve.principal import spaced_indices
+from brenier.solve.principal import SAMPLE, principal_directions, spaced, spaced_indices
 from brenier.solve.problem import Problem, blocks, build_problem, masses_of
 from brenier.types import Array
 
 TRAINING = 64  # targets per part that k-means sees
 ROUNDS = 5
+AXES = 16  # principal directions that k-means sees
 
 
 @dataclass(frozen=True)
@@ -104,14 +106,17 @@ def grouped(labels: np.ndarray) -> list[tuple[int, np.ndarray]]:
 def k_means(matrix: Tensor, masses: np.ndarray, count: int, seed: int) -> np.ndarray:
     """The nearest of ``count`` centres for each target, by mini-batch k-means on a spaced subset (Sculley 2010).
 
-    argmin_p ‖y − c_p‖² = argmax_p ⟨y, c_p⟩ − ½‖c_p‖² is the engine's own verb, so equal targets fall into one part.
+    Nearest along the leading principal directions: among all d of many, half the centres would keep one target each,
+    for a target is nearer to a mean than to any other target. argmin_p ‖z − c_p‖² = argmax_p ⟨z, c_p⟩ − ½‖c_p‖² is the
+    engine's own verb, so equal targets fall into one part.
     """
     if count == 1:
         return np.zeros(len(matrix), dtype=np.int64)
     cluster = require_package("sklearn.cluster", "metrics")
     limits = require_package("threadpoolctl", "metrics")
     subset = spaced_indices(len(matrix), TRAINING * count, 0.0)
-    seen = matrix[torch.from_numpy(subset)].float().cpu().numpy()
+    coordinates = principal_coordinates(matrix)
+    seen = coordinates[torch.from_numpy(subset)].numpy()
     method = cluster.MiniBatchKMeans(
         count,
         batch_size=max(1024, 2 * count),
@@ -122,10 +127,15 @@ def k_means(matrix: Tensor, masses: np.ndarray, count: int, seed: int) -> np.nda
     )
     with single_threaded(), limits.threadpool_limits(1):  # the centres' bits depend on threads
         method.fit(seen, sample_weight=masses[subset] / masses[subset].mean())
-    centre = torch.from_numpy(seen.mean(axis=0, dtype=np.float64))
-    centres = (torch.from_numpy(method.cluster_centers_).double() - centre).float()
+    centres = torch.from_numpy(method.cluster_centers_)
     heights = -0.5 * centres.double().square().sum(1)
-    found = [
-        assign((matrix[lo:hi].cpu().double() - centre).float(), centres, heights) for lo, hi in blocks(matrix)
-    ]
-    return torch.cat(found).numpy()
+    return assign(coordinates, centres, heights).numpy()
+
+
+def principal_coordinates(matrix: Tensor) -> Tensor:
+    """⟨axis_k, y_i − ȳ⟩ of all targets, float32 (n, r ≤ AXES); axes and mean are those of a few of them."""
+    rows = spaced(matrix, 2 * SAMPLE, 0.0).double().cpu()
+    centre = torch.from_numpy(rows.numpy().mean(axis=0))
+    axes = principal_directions((rows - centre).float()).axes[:AXES]
+    found = [project((matrix[lo:hi].cpu().double() - centre).float(), axes) for lo, hi in blocks(matrix)]
+    return torch.cat(found)
