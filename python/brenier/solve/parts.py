@@ -89,7 +89,8 @@ def inside(matrix: Tensor, masses: np.ndarray, labels: np.ndarray) -> Parts:
     """The problem of each part, its targets centred by their own mean."""
     count = int(labels.max()) + 1
     rows = [own for _, own in grouped(labels)]
-    problems = [build_problem(matrix[torch.from_numpy(row)], masses[row]) for row in rows]
+    with single_threaded():  # torch would wake its threads for each part
+        problems = [build_problem(matrix[torch.from_numpy(row)], masses[row]) for row in rows]
     return Parts(labels, np.bincount(labels[labels >= 0], masses[labels >= 0], count), problems, rows)
 
 
