@@ -71,7 +71,7 @@ class ConditionalSampler:
         for lo in range(first, first + count, rows):
             noise = normal(self.seed, lo, min(rows, first + count - lo), self.dimension, stream=stream)
             groups = grouped(self.coarse.assign(noise).numpy())
-            order = np.concatenate([own for _, own in groups])  # gathered at once: torch wakes its threads for each part
+            order = np.concatenate([own for _, own in groups])  # at once: torch wakes its threads each time
             parted = noise[torch.from_numpy(order)].split([len(own) for _, own in groups])
             yield [piece for (part, _), own in zip(groups, parted, strict=True) for piece in self.cut(part, own)]
 
