@@ -26,9 +26,10 @@ from brenier.data.images import (
     decode,
     folder_images,
     require_images,
-    require_same_shape,
+    require_same_kind,
     zip_images,
 )
+from brenier.data.ranges import to_range
 from brenier.data.sources import LatentSource, Source
 from brenier.errors import FileError, InputError
 
@@ -196,14 +197,16 @@ class ListedSource(Source):
         require_images(files, what)
         self._images, self._decode = list(files), decode
         first = decode(self._images[0])
-        self._shape, self._type = first.shape, first.dtype
-        super().__init__(len(self._images), self._shape, number_type(first), value_range, layout, what)
+        self._like = np.empty_like(first)  # its shape and type
+        super().__init__(len(self._images), first.shape, number_type(first), value_range, layout, what)
 
     def stored(self, lo: int, hi: int) -> Tensor:
-        rows = np.empty((hi - lo, *self._shape), dtype=self._type)
+        rows = np.empty((hi - lo, *self._like.shape), dtype=self._like.dtype)
         for row, image in enumerate(self._images[lo:hi]):
             values = self._decode(image)
-            require_same_shape(image, values, self._images[0], self._shape)
+            require_same_kind(image, values, self._images[0], self._like)
+            if values.dtype != np.uint8:
+                to_range(torch.from_numpy(values)[None], self.value_range, image.name)  # refuses NaN by name
             rows[row] = values
         return torch.from_numpy(rows)
 

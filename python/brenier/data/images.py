@@ -91,7 +91,7 @@ def _stack(images: Sequence[ImageFile], where: str) -> Tensor:
     stacked = np.empty(shape, dtype=np.uint8)
     for row, image in enumerate(images):
         pixels = first if row == 0 else decode(image)
-        require_same_shape(image, pixels, images[0], first.shape)
+        require_same_kind(image, pixels, images[0], first)
         stacked[row] = pixels
     return torch.from_numpy(stacked)
 
@@ -101,16 +101,21 @@ def require_images(images: Sequence[ImageFile], where: str) -> None:
         raise FileError(where, expected="at least one PNG or JPEG image", got="none")
 
 
-def require_same_shape(
-    image: ImageFile, pixels: np.ndarray, first: ImageFile, shape: tuple[int, ...]
-) -> None:
-    """Refuse an image of another shape (channels, height, width) than the first."""
-    if pixels.shape != shape:
+def require_same_kind(image: ImageFile, pixels: np.ndarray, first: ImageFile, like: np.ndarray) -> None:
+    """Refuse an image of another shape (channels, height, width) or type of numbers than the first."""
+    if pixels.shape != like.shape:
         raise FileError(
             image.name,
-            expected=f"the shape of {first.name}, {_shape(shape)}",
+            expected=f"the shape of {first.name}, {_shape(like.shape)}",
             got=_shape(pixels.shape),
             remedy="resize all images to one size and colour mode",
+        )
+    if pixels.dtype != like.dtype:
+        raise FileError(
+            image.name,
+            expected=f"the type of {first.name}, {like.dtype}",
+            got=str(pixels.dtype),
+            remedy="write all samples in one type",
         )
 
 
@@ -126,6 +131,15 @@ def decode(image: ImageFile) -> np.ndarray:
     except (*DAMAGE, pillow.DecompressionBombError) as error:
         raise FileError(image.name, expected="a whole PNG or JPEG image", got=str(error)) from error
     return pixels[None] if pixels.ndim == 2 else pixels.transpose(2, 0, 1)
+
+
+def decode_array(file: ImageFile) -> np.ndarray:
+    """The array of a .npy file, in this machine's order of bytes; pickles are refused."""
+    try:
+        array = np.asarray(np.load(io.BytesIO(file.read()), allow_pickle=False))
+    except (*DAMAGE, MemoryError) as error:
+        raise FileError(file.name, expected="a whole .npy file of numbers", got=str(error)) from error
+    return np.asarray(array.astype(array.dtype.newbyteorder("="), copy=False))
 
 
 def _require_plain(picture: Any, name: str) -> None:
