@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import glob
 import os
 import tarfile
 from collections.abc import Sequence
@@ -15,7 +14,7 @@ import torch
 from torch import Tensor
 
 from brenier.data.file_sources import ListedSource
-from brenier.data.files import require_readable
+from brenier.data.files import is_pattern, matching, require_readable
 from brenier.data.images import MAX_FILE, ImageFile, decode, decode_array
 from brenier.data.sources import CallableSource
 from brenier.errors import FileError, InputError, require_package
@@ -133,11 +132,7 @@ def field_of(sample: Sample, wanted: tuple[str, ...], only: bool) -> tuple[str, 
 
 def shard_paths(shards: Any) -> list[Path]:
     given = [shards] if isinstance(shards, str | os.PathLike) else list(shards)
-    paths = [
-        Path(name)
-        for one in given
-        for name in (sorted(glob.glob(os.fspath(one))) if any(c in os.fspath(one) for c in "*?[") else [one])
-    ]
+    paths = [path for one in given for path in (matching(one) if is_pattern(one) else [Path(one)])]
     if not paths:
         raise FileError(str(shards), expected="at least one matching file", got="none")
     return paths

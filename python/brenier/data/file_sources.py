@@ -6,7 +6,6 @@ is then no memory of this process, and a file larger than memory leaves its peak
 
 from __future__ import annotations
 
-import glob
 import json
 import math
 import os
@@ -20,7 +19,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from brenier.data.files import FORMATS, damaged, pick, require_readable
+from brenier.data.files import FORMATS, damaged, is_pattern, matching, pick, require_readable
 from brenier.data.images import (
     ImageFile,
     decode,
@@ -235,8 +234,8 @@ def open_file(
 ) -> LatentSource:
     """The source behind a name; see open_source."""
     place = Path(path)
-    if any(c in str(path) for c in "*?[") and not place.exists():
-        return shards(str(path), value_range=value_range, layout=layout, tensor=tensor)
+    if is_pattern(place):
+        return shards(place, value_range=value_range, layout=layout, tensor=tensor)
     require_readable(place)
     if place.is_dir() or place.suffix == ".zip":
         return image_source(place, value_range)
@@ -254,10 +253,7 @@ def image_source(place: Path, value_range: str | None) -> ImageSource:
         raise FileError(str(place), expected="a whole zip archive", got=str(error)) from error
 
 
-def shards(pattern: str, *, value_range: str | None, layout: str, tensor: str | None) -> BlockSource:
+def shards(pattern: Path, *, value_range: str | None, layout: str, tensor: str | None) -> BlockSource:
     """All .safetensors files that match, in the order of their names."""
-    paths = sorted(Path(name) for name in glob.glob(pattern))
-    if not paths:
-        raise FileError(pattern, expected="at least one matching file", got="none")
-    blocks = [safetensors_block(path, tensor) for path in paths]
+    blocks = [safetensors_block(path, tensor) for path in matching(pattern)]
     return BlockSource(blocks, value_range=value_range, layout=layout)
