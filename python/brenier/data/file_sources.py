@@ -23,6 +23,7 @@ from brenier.data.files import FORMATS, damaged, is_pattern, matching, pick, req
 from brenier.data.images import (
     ImageFile,
     decode,
+    decoder_of,
     folder_images,
     require_images,
     require_same_kind,
@@ -218,7 +219,8 @@ def number_type(rows: np.ndarray) -> torch.dtype:
 class ImageSource(ListedSource):
     """PNG and JPEG images of a folder or, in place, of a zip, sorted by name, decoded when they are read.
 
-    value_range : see Source; images are uint8. Raises FileError for what is no image or has another shape.
+    value_range : see Source; images are uint8. A zip without images may hold latents as EDM2 writes them, one .npy
+        (channels, height, width) each. Raises FileError for what is no image or has another shape.
     """
 
     def __init__(self, path: str | os.PathLike[str], *, value_range: str | None = None) -> None:
@@ -226,7 +228,7 @@ class ImageSource(ListedSource):
         require_readable(place)
         self._archive = None if place.is_dir() else zipfile.ZipFile(place)
         images = folder_images(place) if self._archive is None else zip_images(self._archive, place)
-        super().__init__(images, str(place), value_range=value_range)
+        super().__init__(images, str(place), value_range=value_range, decode=decoder_of(images))
 
 
 def open_file(

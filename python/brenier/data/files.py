@@ -42,7 +42,8 @@ def load_array(
     """Read rows (n, d) from a file or folder.
 
     path : .npy (memory-mapped, no pickle), .safetensors (``name*.safetensors`` for shards, in order of their names),
-        a folder or a .zip of PNG/JPEG images (sorted by name, equal shapes; the zip is read in place)
+        a folder or a .zip of PNG/JPEG images (sorted by name, equal shapes; the zip is read in place), or a .zip of
+        .npy latents (channels, height, width), as EDM2 writes them
     value_range : "raw", "0..1", "-1..1", "uint8" or None; None maps uint8 to [-1, 1] and leaves floats
     layout : "nchw" or "nhwc", for arrays of four axes
     tensor : which tensor of a .safetensors file; None takes its first

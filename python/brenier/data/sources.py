@@ -217,7 +217,8 @@ def open_source(
     """A source of whatever can be one: a source itself, a tensor or array, or the name of a file or folder.
 
     Files: .npy and .safetensors (one tensor of one file, or ``name*.safetensors`` shards in order of their
-    names), a folder or a .zip of images. Nothing but headers is read. Raises FileError and InputError.
+    names), a folder or a .zip of images, or a .zip of .npy latents as EDM2 writes them. Nothing but headers is
+    read. Raises FileError and InputError.
     """
     from brenier.data.file_sources import open_file  # it builds on this module
 
