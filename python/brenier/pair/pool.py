@@ -38,8 +38,9 @@ class PairedPool:
     drawn by (seed, row number), is re-ordered to minimise Σ‖y_i − ε_π(i)‖². The order of the data stays, each pair is
     handed out once, and pool number k depends on nothing but (seed, k): not on workers, threads or earlier pools.
 
-    source : tensor or array (n, ...), data set with items by index, or loader (an iterable over batches); items and
-        batches may be tuples, the data first
+    source : tensor or array (n, ...), data set with items by index, or loader (an iterable over batches, read in the
+        caller's thread; what it draws from torch's global generator comes from `seed`, and the caller's numbers stay
+        as they were); items and batches may be tuples, the data first
     pool, batch : pairs per assignment, and per micro-batch, which divides it
     labels : (n,) classes of the data set, or True for the source's second field: noise is then assigned within each
         class of the pool. Without, all rows together (see brenier.pair)
@@ -92,7 +93,7 @@ class PairedPool:
             _per_row(condition, "condition", source),
         )
         self.share, self.gap, self.drop_last = share, checks.number(gap, "gap"), drop_last
-        self.stream = open_stream(source, self.seed, epochs, workers)
+        self.stream = open_stream(source, self.seed, epochs, workers, self.ranks.rank)
         self._own_stream = isinstance(self.stream, LoaderStream)
         self.seconds = 0.0  # spent on pairing, in the background or not
         self.waited = 0.0  # spent by the caller on waiting for a pool
@@ -160,19 +161,32 @@ class PairedPool:
             self.waited += time.perf_counter() - began
 
     def _start(self, number: int) -> Future[PairedBatch]:
-        if self.background:
-            self._thread = self._thread or _quiet_thread()
-            return self._thread.submit(self._make, number)
         made: Future[PairedBatch] = Future()
-        made.set_result(self._make(number))
-        return made
+        if not self.background:
+            made.set_result(self._make(number))
+            return made
+        self._thread = self._thread or _quiet_thread()
+        if not self._own_stream:
+            return self._thread.submit(self._make, number)
+        try:
+            return self._thread.submit(self._pair, number, self._rows(number))
+        except Exception as error:  # of the loader: for whom it concerns, once the pool before is used up
+            made.set_exception(error)
+            return made
 
     def _make(self, number: int) -> PairedBatch:
+        return self._pair(number, self._rows(number))
+
+    def _rows(self, number: int) -> Rows:
+        """The rows of this rank's part of its pool number `number`."""
+        plain = self._own_stream or self.scope == "global"
+        return self._read(number if plain else number * self.ranks.world + self.ranks.rank)
+
+    def _pair(self, number: int, rows: Rows) -> PairedBatch:
         """This rank's part of its pool number `number`."""
         rank, world = self.ranks.rank, self.ranks.world
         together = self.scope == "global"
         first = number * self.pool if together else (number * world + rank) * self.pool  # of the pool's noise
-        rows = self._read(number if self._own_stream else number if together else number * world + rank)
         began = time.perf_counter()
         noise = self._paired_noise(rows, first) if len(rows.index) else torch.empty(0)
         self.seconds += time.perf_counter() - began
