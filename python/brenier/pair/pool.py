@@ -6,6 +6,7 @@ import time
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, Literal, NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -13,6 +14,7 @@ from brenier.data import noise as noises
 from brenier.engine import checks
 from brenier.engine.ranks import this_rank
 from brenier.errors import InputError
+from brenier.pair.companions import classes, conditions, of_rows
 from brenier.pair.condition import SHARE
 from brenier.pair.pairing import pair
 from brenier.pair.ranks import check_scope, exchange
@@ -42,8 +44,8 @@ class PairedPool:
         caller's thread; what it draws from torch's global generator comes from `seed`, and the caller's numbers stay
         as they were); items and batches may be tuples, the data first
     pool, batch : pairs per assignment, and per micro-batch, which divides it
-    labels : (n,) classes of the data set, or True for the source's second field: noise is then assigned within each
-        class of the pool. Without, all rows together (see brenier.pair)
+    labels : (n,) classes of the data set, numbers or strings, or True for the source's second field: noise is then
+        assigned within each class of the pool. Without, all rows together (see brenier.pair)
     condition : (n, ...) of the data set, or True for the source's second field: as in brenier.pair
     gap : as in brenier.pair
     seed : of noise and order
@@ -88,10 +90,7 @@ class PairedPool:
             expected = f"a multiple of batch = {batch}" + (" for every rank" if scope == "global" else "")
             raise InputError("pool", expected=expected, got=repr(pool), remedy="pool=32 * batch, for example")
         self.pool, self.batch, self.seed, self.position = pool, batch, int(seed), 0
-        self.labels, self.condition = (
-            _per_row(labels, "labels", source),
-            _per_row(condition, "condition", source),
-        )
+        self.labels, self.condition = classes(labels, source), conditions(condition, source)
         self.share, self.gap, self.drop_last = share, checks.number(gap, "gap"), drop_last
         self.stream = open_stream(source, self.seed, epochs, workers, self.ranks.rank)
         self._own_stream = isinstance(self.stream, LoaderStream)
@@ -191,7 +190,8 @@ class PairedPool:
         noise = self._paired_noise(rows, first) if len(rows.index) else torch.empty(0)
         self.seconds += time.perf_counter() - began
         fields = rows.fields or (torch.empty(0),)
-        labels = self.labels[rows.index] if isinstance(self.labels, Tensor) else [*fields, None][1]
+        given = isinstance(self.labels, Tensor | np.ndarray)
+        labels = of_rows(rows, self.labels) if given else [*fields, None][1]
         return PairedBatch(fields[0], noise, rows.index, labels, fields[2:])
 
     def _read(self, pool_number: int) -> Rows:
@@ -212,7 +212,7 @@ class PairedPool:
     def _paired_noise(self, rows: Rows, first: int) -> Tensor:
         data = checks.as_tensor(rows.fields[0], "data")
         flat = data.reshape(len(data), -1).cpu()
-        labels, condition = self._of_rows(rows, self.labels), self._of_rows(rows, self.condition)
+        labels, condition = of_rows(rows, self.labels), of_rows(rows, self.condition)
         parts = self.ranks.world if self.scope == "global" else 1
         drawn = noises.normal(self.seed, first, parts * len(flat), flat.shape[1], stream=noises.Stream.POOL)
         if parts == 1:
@@ -223,16 +223,6 @@ class PairedPool:
         order = solve_classes(scores, class_groups(classes, len(drawn)), len(drawn), self.gap)[0]
         mine = torch.from_numpy(order)[self.ranks.rank * len(flat) :][: len(flat)]
         return drawn[mine].reshape(data.shape)
-
-    def _of_rows(self, rows: Rows, wish: Array | bool | None) -> Tensor | None:
-        if wish is None or wish is False:
-            return None
-        if wish is not True:
-            return torch.as_tensor(wish)[rows.index]
-        if len(rows.fields) < 2:
-            expected = "a source whose items have a second field"
-            raise InputError("labels or condition = True", expected=expected, got="one field")
-        return torch.as_tensor(rows.fields[1])
 
 
 def _quiet_thread() -> ThreadPoolExecutor:
@@ -254,17 +244,3 @@ def _cut(field: Any, lo: int, hi: int) -> Any:
     if isinstance(field, tuple):
         return tuple(_cut(one, lo, hi) for one in field)
     return None if field is None else field[lo:hi]
-
-
-def _per_row(value: Any, what: str, source: Any) -> Tensor | bool | None:
-    """One entry per item of the source, as a tensor."""
-    if value is None or isinstance(value, bool):
-        return value
-    if not hasattr(source, "__len__") or not hasattr(source, "__getitem__"):
-        remedy = "let the loader hand them out as the second field"
-        raise InputError(what, expected="True or None with a loader", got=type(value).__name__, remedy=remedy)
-    tensor = checks.as_tensor(value, what)
-    if tensor.ndim == 0 or len(tensor) != len(source):
-        expected = f"shape (n, ...) with n = {len(source)}"
-        raise InputError(what, expected=expected, got=f"shape {tuple(tensor.shape)}")
-    return tensor.cpu()
