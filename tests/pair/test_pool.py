@@ -192,8 +192,10 @@ def numbers() -> Iterator[Tensor]:
     ("source", "options", "match"),
     [
         (IMAGES, {"pool": 10}, "multiple of batch"),
-        (IMAGES, {"pool": 0}, "multiple of batch"),
+        (IMAGES, {"pool": 0}, "pool: expected an integer"),
         (IMAGES, {"batch": 0}, "batch"),
+        (IMAGES, {"batch": True}, "batch"),
+        *[(IMAGES, {"seed": seed}, "seed") for seed in (1.5, -1, 1 << 64, None, "a", True)],
         (IMAGES, {"labels": LABELS[:5]}, "labels"),
         (IMAGES, {"scope": "world"}, "scope"),
         (IMAGES, {"epochs": 0}, "epochs"),
@@ -207,6 +209,12 @@ def numbers() -> Iterator[Tensor]:
 def test_impossible_pools_are_refused(source: Any, options: dict[str, Any], match: str) -> None:
     with pytest.raises(InputError, match=match):
         PairedPool(source, **({"pool": 8, "batch": 4} | options))
+
+
+def test_numbers_of_numpy_serve_as_those_of_python() -> None:
+    given = PairedPool(IMAGES, pool=np.int64(8), batch=np.uint8(4), seed=np.int64(3))  # type: ignore[arg-type]
+    assert same(gathered(given, 4), gathered(PairedPool(IMAGES, 8, 4, seed=3), 4))
+    assert given.state_dict() == PairedPool(IMAGES, 8, 4, seed=3).state_dict() | {"position": 16}
 
 
 @pytest.mark.parametrize("wish", ["labels", "condition"])

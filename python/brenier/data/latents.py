@@ -219,7 +219,9 @@ def runs(seeds: list[int], rows: list[int]) -> list[tuple[int, int, int]]:
 
 
 def number(value: float, what: str, *, lowest: float) -> float:
-    if not (isinstance(value, int | float) and math.isfinite(value) and value >= lowest):
+    if not (
+        isinstance(value, int | float | np.integer | np.floating) and math.isfinite(value) and value >= lowest
+    ):
         bound = "" if lowest == -math.inf else f" ≥ {lowest:g}"
         raise InputError(what, expected=f"a finite number{bound}", got=repr(value))
     return float(value)

@@ -255,3 +255,11 @@ def last_winners(warm: Any, rows: int, targets: int, device: torch.device) -> Te
         expected = f"indices of targets, from -1 (none) to {targets - 1}"
         raise InputError("warm", expected=expected, got=f"{guesses[i].item()} at [{i}]", remedy=remedy)
     return guesses
+
+
+def count(value: Any, what: str, *, lowest: int = 1) -> int:
+    """A whole number ≥ lowest as an int, of numpy's too; True and False are none. Raises InputError."""
+    whole = isinstance(value, int | np.integer) and not isinstance(value, bool)
+    if not (whole and value >= lowest):
+        raise InputError(what, expected=f"an integer ≥ {lowest}", got=shown(value))
+    return int(value)

@@ -14,7 +14,7 @@ from brenier.pair.streams import Rows
 from brenier.types import Array
 
 Companion = Tensor | np.ndarray | bool | None
-"""One entry per item of the source (an array where they are no numbers), True for the source's second field, or none."""
+"""One entry per item of the source (an array unless they are numbers), True for the source's second field, or none."""
 
 
 def conditions(value: Array | bool | None, source: Any) -> Companion:

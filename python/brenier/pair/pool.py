@@ -81,15 +81,14 @@ class PairedPool:
         scope: Literal["rank", "global"] = "rank",
         group: Any = None,
     ) -> None:
-        if not (isinstance(batch, int) and batch >= 1):
-            raise InputError("batch", expected="an integer ≥ 1", got=repr(batch))
+        pool, batch = checks.count(pool, "pool"), checks.count(batch, "batch")
         self.ranks = this_rank(group, exchanging=scope == "global")
         self.scope = check_scope(scope, pool, self.ranks)
         self.share_of_pool = pool // self.ranks.world if scope == "global" else pool
-        if not (isinstance(pool, int) and pool >= 1) or self.share_of_pool % batch:
+        if self.share_of_pool % batch:
             expected = f"a multiple of batch = {batch}" + (" for every rank" if scope == "global" else "")
             raise InputError("pool", expected=expected, got=repr(pool), remedy="pool=32 * batch, for example")
-        self.pool, self.batch, self.seed, self.position = pool, batch, int(seed), 0
+        self.pool, self.batch, self.seed, self.position = pool, batch, noises.require_key(seed, "seed"), 0
         self.labels, self.condition = classes(labels, source), conditions(condition, source)
         self.share, self.gap, self.drop_last = share, checks.number(gap, "gap"), drop_last
         self.stream = open_stream(source, self.seed, epochs, workers, self.ranks.rank)

@@ -19,6 +19,7 @@ from torch import Tensor
 from brenier.data import noise
 from brenier.data.latents import number
 from brenier.data.order import Shuffle
+from brenier.engine import checks
 from brenier.engine.ranks import Ranks, this_rank
 from brenier.errors import InputError
 from brenier.pair import PairedPool
@@ -45,7 +46,11 @@ class PairSource:
     moving: tuple[str, ...] = ("position",)  # what of the state is progress, not identity
 
     def __init__(self, batch: int, seed: int) -> None:
-        self.batch, self.seed, self.position = positive(batch, "batch"), int(seed), 0
+        self.batch, self.seed, self.position = (
+            checks.count(batch, "batch"),
+            noise.require_key(seed, "seed"),
+            0,
+        )
         self.seconds = 0.0  # spent on pairing, beyond drawing noise
 
     def __iter__(self) -> PairSource:
@@ -84,7 +89,7 @@ class IndependentCoupling(PairSource):
 
     def __init__(self, images: int, dim: int, batch: int = 64, seed: int = 0) -> None:
         super().__init__(batch, seed)
-        self.dim, self.order = positive(dim, "dim"), Shuffle(images, seed)
+        self.dim, self.order = checks.count(dim, "dim"), Shuffle(images, self.seed)
 
     def _draw(self, first: int) -> tuple[Tensor, Tensor]:
         return draw_noise(self.seed, first, self.batch, self.dim, "TRAIN"), self.order.take(first, self.batch)
@@ -148,11 +153,11 @@ class Coupling(PairSource):
         balance: float = 0.0,
         ranks: bool = True,
     ) -> None:
-        super().__init__(batch, noise.require_key(seed, "seed"))
+        super().__init__(batch, seed)
         self.potential, self.balance = potential, number(balance, "balance", lowest=0.0)
-        self.dim = width_of(potential) if dim is None else positive(dim, "dim")
+        self.dim = width_of(potential) if dim is None else checks.count(dim, "dim")
         self.fingerprint = fingerprint_of(potential)
-        self.ahead, self.ranks = positive(ahead, "ahead"), this_rank() if ranks else Ranks()
+        self.ahead, self.ranks = checks.count(ahead, "ahead"), this_rank() if ranks else Ranks()
         if subspace is not None and (balance or not isinstance(potential, Potential)):
             raise InputError("subspace", expected="a brenier.Potential and balance=0", got=repr(subspace))
         self.pairs = None if subspace is None else SubspacePairs(potential, subspace, self.seed, self.ranks)
@@ -264,9 +269,3 @@ def width_of(potential: Any) -> int:
             "dim", expected="the width of the noise, d", got="a potential without .targets (n, d)"
         )
     return int(targets.shape[1])
-
-
-def positive(value: int, what: str) -> int:
-    if not (isinstance(value, int) and value >= 1):
-        raise InputError(what, expected="an integer ≥ 1", got=repr(value))
-    return value
