@@ -1,5 +1,6 @@
 """Pools hand out each pair once, in an order that depends on (seed, pool number) alone."""
 
+import json
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
@@ -95,6 +96,40 @@ def test_a_state_of_another_pool_is_refused() -> None:
     for change in ({"seed": 8}, {"pool": 4}, {"world": 2}, {"kind": "aot"}):
         with pytest.raises(InputError, match="state"):
             pool.load_state_dict(pool.state_dict() | change)
+
+
+CHANGED = IMAGES.clone()
+CHANGED[17] += 1
+
+
+@pytest.mark.parametrize(
+    ("source", "options"),
+    [
+        (IMAGES[:49], {}),
+        (CHANGED, {}),
+        (DataLoader(IMAGES), {}),
+        (IMAGES, {"gap": 0.1}),
+        (IMAGES, {"labels": LABELS}),
+        (IMAGES, {"labels": [str(k) for k in LABELS.tolist()]}),
+        (IMAGES, {"condition": IMAGES}),
+        (TensorDataset(IMAGES, LABELS), {"labels": True}),
+    ],
+)
+def test_a_state_of_other_data_or_wishes_is_refused(source: Any, options: dict[str, Any]) -> None:
+    own, other = PairedPool(IMAGES, 8, 4), PairedPool(source, 8, 4, **options)
+    with pytest.raises(InputError, match="state"):
+        own.load_state_dict(other.state_dict())
+    other.load_state_dict(json.loads(json.dumps(other.state_dict())))
+
+
+@pytest.mark.parametrize("state", [None, {}, 3, {"position": 4}])
+def test_what_is_no_state_is_refused(state: Any) -> None:
+    with pytest.raises(InputError, match="state"):
+        PairedPool(IMAGES, 8, 4).load_state_dict(state)
+    pool = PairedPool(IMAGES, 8, 4)
+    for position in (None, -4, "4", 4.0):
+        with pytest.raises(InputError, match="position"):
+            pool.load_state_dict(pool.state_dict() | {"position": position})
 
 
 @pytest.mark.parametrize("size", [3, 8, 50])

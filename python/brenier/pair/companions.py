@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,7 @@ from brenier.engine import checks
 from brenier.errors import InputError
 from brenier.pair.scores import class_array
 from brenier.pair.streams import Rows
+from brenier.solve.fingerprint import fingerprint
 from brenier.types import Array
 
 Companion = Tensor | np.ndarray | bool | None
@@ -64,3 +66,12 @@ def of_rows(rows: Rows, given: Companion) -> Any:
         expected = "a source whose items have a second field"
         raise InputError("labels or condition = True", expected=expected, got="one field")
     return rows.fields[1]
+
+
+def identity_of(given: Companion) -> str | bool | None:
+    """What tells classes or conditions from others."""
+    if isinstance(given, Tensor):
+        return fingerprint(given)[:32]
+    if isinstance(given, np.ndarray):
+        return hashlib.blake2b(repr(given.tolist()).encode(), digest_size=16).hexdigest()
+    return given or None

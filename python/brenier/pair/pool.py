@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, Literal, NamedTuple
 
@@ -14,7 +15,7 @@ from brenier.data import noise as noises
 from brenier.engine import checks
 from brenier.engine.ranks import this_rank
 from brenier.errors import InputError
-from brenier.pair.companions import classes, conditions, of_rows
+from brenier.pair.companions import classes, conditions, identity_of, of_rows
 from brenier.pair.condition import SHARE
 from brenier.pair.pairing import pair
 from brenier.pair.ranks import check_scope, exchange
@@ -93,6 +94,19 @@ class PairedPool:
         self.share, self.gap, self.drop_last = share, checks.number(gap, "gap"), drop_last
         self.stream = open_stream(source, self.seed, epochs, workers, self.ranks.rank)
         self._own_stream = isinstance(self.stream, LoaderStream)
+        self.identity = {
+            "kind": "pool",
+            "seed": self.seed,
+            "pool": self.pool,
+            "batch": self.batch,
+            "scope": self.scope,
+            "world": self.ranks.world,
+            "source": self.stream.identity,
+            "labels": identity_of(self.labels),
+            "condition": identity_of(self.condition),
+            "share": None if identity_of(self.condition) is None else float(share),
+            "gap": self.gap,
+        }
         self.seconds = 0.0  # spent on pairing, in the background or not
         self.waited = 0.0  # spent by the caller on waiting for a pool
         self.background = background
@@ -121,24 +135,12 @@ class PairedPool:
         return PairedBatch(*(_cut(field, lo, lo + count) for field in made))
 
     def state_dict(self) -> dict[str, Any]:
-        """All there is to resume from: plain numbers."""
-        return {
-            "kind": "pool",
-            "seed": self.seed,
-            "pool": self.pool,
-            "batch": self.batch,
-            "scope": self.scope,
-            "world": self.ranks.world,
-            "position": self.position,
-        }
+        """All there is to resume from: plain numbers and words, what tells the pool from others and its position."""
+        return {**self.identity, "position": self.position}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Continue where `state` was taken; raises InputError where it belongs to another pool."""
-        own = {name: value for name, value in self.state_dict().items() if name != "position"}
-        given = {name: state.get(name) for name in own}
-        if given != own:
-            raise InputError("state", expected=str(own), got=str(given), remedy="build it as it was")
-        self.position = int(state["position"])
+        self.position = position_in(state, self.identity)
 
     # ---- one pool ahead
 
@@ -222,6 +224,17 @@ class PairedPool:
         order = solve_classes(scores, class_groups(classes, len(drawn)), len(drawn), self.gap)[0]
         mine = torch.from_numpy(order)[self.ranks.rank * len(flat) :][: len(flat)]
         return drawn[mine].reshape(data.shape)
+
+
+def position_in(state: Any, identity: dict[str, Any]) -> int:
+    """The position that a state holds; raises InputError for one of another identity, or for none at all."""
+    given = {name: state.get(name) for name in identity} if isinstance(state, Mapping) else state
+    if given != identity:
+        other = [name for name in identity if isinstance(given, dict) and given[name] != identity[name]]
+        shown = {name: given[name] for name in other} if other else given
+        expected = str({name: identity[name] for name in other or identity})
+        raise InputError("state", expected=expected, got=str(shown), remedy="build it as it was")
+    return noises.require_key(state.get("position"), "state: position")
 
 
 def _quiet_thread() -> ThreadPoolExecutor:

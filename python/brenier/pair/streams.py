@@ -16,6 +16,9 @@ from brenier.data import noise
 from brenier.data.order import Shuffle
 from brenier.engine import checks
 from brenier.errors import InputError
+from brenier.solve.fingerprint import fingerprint
+
+SAMPLED = 64  # rows that go into the identity of a tensor
 
 
 class Rows(NamedTuple):
@@ -29,9 +32,10 @@ class Rows(NamedTuple):
 
 
 class RowStream(Protocol):
-    """Rows by number; `total` rows in all, None for no end."""
+    """Rows by number; `total` rows in all, None for no end; `identity` tells its source from others where known."""
 
     total: int | None
+    identity: str | None
 
     def take(self, first: int, count: int) -> Rows: ...
 
@@ -46,6 +50,9 @@ class DatasetStream:
     def __init__(self, source: Any, seed: int, epochs: int | None, workers: int) -> None:
         self.source, self.order = source, Shuffle(len(source), seed)
         self.total = None if epochs is None else epochs * len(source)
+        self.identity: str | None = f"{len(source)} items" + (
+            sample(source) if isinstance(source, Tensor) else ""
+        )
         self._readers = ThreadPoolExecutor(workers, "brenier-rows") if workers else None
 
     def take(self, first: int, count: int) -> Rows:
@@ -70,6 +77,7 @@ class LoaderStream:
     def __init__(self, source: Iterable[Any], epochs: int | None, seed: int) -> None:
         self.source, self.epochs, self.seed = source, epochs, seed
         self.total: int | None = None  # known once a counted stream has ended
+        self.identity: str | None = None
         self._batches: Iterator[tuple[Any, ...]]
         self._kept: list[tuple[Any, ...]]
         self._number: int
@@ -129,6 +137,12 @@ class LoaderStream:
         self._kept = [rest] if len(rest[0]) else []
         self._number += len(taken[0])
         return taken
+
+
+def sample(source: Tensor) -> str:
+    """The digest of some rows, spread evenly, of shape and type: what tells a tensor from others at little cost."""
+    rows = source[:: max(1, len(source) // SAMPLED)][:SAMPLED]
+    return f" {tuple(source.shape[1:])} {fingerprint(rows)[:32]}"
 
 
 def as_fields(item: Any) -> tuple[Any, ...]:

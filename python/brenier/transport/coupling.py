@@ -10,6 +10,7 @@ from __future__ import annotations
 import copy
 import hashlib
 import time
+from collections.abc import Mapping
 from typing import Any, Protocol
 
 import numpy as np
@@ -23,6 +24,7 @@ from brenier.engine import checks
 from brenier.engine.ranks import Ranks, this_rank
 from brenier.errors import InputError
 from brenier.pair import PairedPool
+from brenier.pair.pool import position_in
 from brenier.solve import Potential, StreamedPotential
 from brenier.solve.problem import row_norms, subtract
 from brenier.solve.start import LEAST_QUANTILE, quantiles
@@ -72,10 +74,7 @@ class PairSource:
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Continue where `state` was taken; raises InputError where it belongs to another coupling."""
         own = {name: value for name, value in self.state_dict().items() if name not in self.moving}
-        given = {name: state.get(name) for name in own}
-        if given != own:
-            raise InputError("state", expected=str(own), got=str(given), remedy="build it as it was")
-        self.position = int(state["position"])
+        self.position = position_in(state, own)
 
 
 class IndependentCoupling(PairSource):
@@ -108,7 +107,7 @@ class PooledCoupling(PairSource):
         self.pairs = pairs
 
     def state_dict(self) -> dict[str, Any]:
-        return super().state_dict() | {"pool": self.pairs.pool}
+        return self.pairs.identity | super().state_dict()
 
     def _draw(self, first: int) -> tuple[Tensor, Tensor]:
         found = self.pairs.rows(first, self.batch)
@@ -174,7 +173,7 @@ class Coupling(PairSource):
         return state
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        counts: Any = state.get("counts")
+        counts: Any = state.get("counts") if isinstance(state, Mapping) else None
         wanted = None if self.level is None else self.level.counts.shape
         if (None if counts is None else counts.shape) != wanted:
             raise InputError("state", expected=f"counts of shape {wanted}", got="others")
