@@ -17,6 +17,7 @@ from brenier.data.file_sources import ListedSource
 from brenier.data.files import is_pattern, matching, require_readable
 from brenier.data.images import MAX_FILE, ImageFile, decode, decode_array
 from brenier.data.sources import CallableSource
+from brenier.engine.checks import as_array
 from brenier.errors import FileError, InputError, require_package
 
 FIELDS = ("png", "jpg", "jpeg", "npy")
@@ -39,13 +40,13 @@ def huggingface_source(data: Any, column: str, *, value_range: str, layout: str 
     if len(data) == 0:
         raise InputError("data", expected="at least one row", got="none")
     try:
-        first = row_of(data[0:1][column][0])
+        first = row_of(data[0:1][column][0], f"row 0 of {column!r}")
     except (KeyError, TypeError) as error:
         names = getattr(data, "column_names", "its columns")
         raise InputError("column", expected=f"one of {names}", got=repr(column)) from error
 
     def read(lo: int, hi: int) -> Tensor:
-        rows = [row_of(value) for value in data[lo:hi][column]]
+        rows = [row_of(value, f"row {lo + k} of {column!r}") for k, value in enumerate(data[lo:hi][column])]
         if any(row.shape != first.shape for row in rows):
             raise InputError(
                 f"rows {lo} to {hi - 1} of {column!r}",
@@ -65,15 +66,15 @@ def huggingface_source(data: Any, column: str, *, value_range: str, layout: str 
     )
 
 
-def row_of(value: Any) -> np.ndarray:
-    """One row as an array; floats of Python become float32."""
+def row_of(value: Any, what: str) -> np.ndarray:
+    """One row as an array; floats of Python become float32. Raises InputError for what is no image and no numbers."""
     if isinstance(value, Tensor):
         return value.cpu().numpy()
     if hasattr(value, "getbands") and value.mode not in ("L", "RGB"):
         raise InputError(
-            "image", expected="8-bit grey (L) or RGB", got=f"mode {value.mode}", remedy="convert it"
+            what, expected="8-bit grey (L) or RGB", got=f"mode {value.mode}", remedy="convert it"
         )
-    row = np.array(value)
+    row = np.array(as_array(value, what))
     if isinstance(value, list) and row.dtype == np.float64:
         return row.astype(np.float32)
     return row

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import math
+import operator
 import os
 import zipfile
 from collections.abc import Callable, Sequence
@@ -30,7 +31,8 @@ from brenier.data.images import (
     zip_images,
 )
 from brenier.data.ranges import to_range
-from brenier.data.sources import LatentSource, Source
+from brenier.data.sources import LatentSource, Source, checked_shape
+from brenier.engine import checks
 from brenier.errors import FileError, InputError
 
 TYPES = {
@@ -62,7 +64,7 @@ class Block:
     def torch_dtype(self) -> torch.dtype:
         if self.brain:
             return torch.bfloat16
-        return torch.from_numpy(np.empty(0, dtype=self.dtype.newbyteorder("="))).dtype
+        return number_type(self.dtype, str(self.path))
 
 
 class BlockSource(Source):
@@ -139,9 +141,16 @@ def raw_source(
 ) -> BlockSource:
     """A file of numbers without a header: shape (n, ...) of a numpy dtype such as "uint8" or "<f4".
 
-    Raises FileError for a file that is too short.
+    Raises FileError for a file that is too short, InputError for what is no shape, type or offset.
     """
-    block = Block(Path(path), offset, shape[0], tuple(shape[1:]), np.dtype(dtype))
+    try:
+        kind = np.dtype(dtype)
+    except TypeError as error:
+        raise InputError(
+            "dtype", expected='a numpy dtype such as "uint8" or "<f4"', got=repr(dtype)
+        ) from error
+    length, *row_shape = checked_shape(shape, "shape")
+    block = Block(Path(path), checks.count(offset, "offset", lowest=0), length, tuple(row_shape), kind)
     return BlockSource([block], value_range=value_range, layout=layout)
 
 
@@ -152,7 +161,7 @@ def npy_block(path: Path) -> Block:
         array = np.lib.format.open_memmap(path, mode="r")
     except (ValueError, OSError, EOFError) as error:
         raise damaged(path, "a whole .npy file of numbers", error) from error
-    if array.ndim < 2 or not array.flags.c_contiguous or array.dtype.kind not in "fu":
+    if array.ndim < 2 or not array.flags.c_contiguous or array.dtype.kind not in "fu" or array.itemsize > 8:
         raise FileError(
             str(path),
             expected="rows (n, d) or images of floats or uint8, in C order",
@@ -171,8 +180,9 @@ def safetensors_block(path: Path, tensor: str | None) -> Block:
             header = json.loads(file.read(size)) if size <= MOST_HEADER else {}
             entries = {name: entry for name, entry in header.items() if name != "__metadata__"}
             entry = entries[pick(list(entries), tensor, path)]
-            kind, shape, start = entry["dtype"], tuple(entry["shape"]), 8 + size + entry["data_offsets"][0]
-        except (ValueError, AttributeError, KeyError, TypeError) as error:
+            kind, shape = str(entry["dtype"]), tuple(map(operator.index, entry["shape"]))
+            start = 8 + size + operator.index(entry["data_offsets"][0])
+        except (ValueError, AttributeError, LookupError, TypeError) as error:
             raise damaged(path, "a whole .safetensors file", error) from error
     if kind not in TYPES or len(shape) < 2 or min(*shape, start - 8 - size) < 0:
         raise FileError(str(path), expected="rows of floats or uint8", got=f"{kind} {shape}")
@@ -198,7 +208,9 @@ class ListedSource(Source):
         self._images, self._decode = list(files), decode
         first = decode(self._images[0])
         self._like = np.empty_like(first)  # its shape and type
-        super().__init__(len(self._images), first.shape, number_type(first), value_range, layout, what)
+        super().__init__(
+            len(self._images), first.shape, number_type(first.dtype, what), value_range, layout, what
+        )
 
     def stored(self, lo: int, hi: int) -> Tensor:
         rows = np.empty((hi - lo, *self._like.shape), dtype=self._like.dtype)
@@ -211,9 +223,13 @@ class ListedSource(Source):
         return torch.from_numpy(rows)
 
 
-def number_type(rows: np.ndarray) -> torch.dtype:
-    """The torch type of an array's numbers."""
-    return torch.from_numpy(np.empty(0, dtype=rows.dtype)).dtype
+def number_type(dtype: np.dtype, what: str) -> torch.dtype:
+    """The torch type of an array's numbers; raises InputError for what torch cannot hold."""
+    try:
+        return torch.from_numpy(np.empty(0, dtype=dtype.newbyteorder("="))).dtype
+    except TypeError as error:
+        expected = "uint8 or floating-point numbers of at most 64 bits"
+        raise InputError(what, expected=expected, got=str(dtype)) from error
 
 
 class ImageSource(ListedSource):

@@ -75,8 +75,9 @@ def as_tensor(value: Any, what: str) -> Tensor:
         return value.detach().resolve_neg()
     array = as_array(value, what)
     straight = array.flags.aligned and all(s >= 0 and s % array.itemsize == 0 for s in array.strides)
-    if not (straight and array.flags.writeable and array.dtype.isnative):
-        array = array.astype(array.dtype.newbyteorder("="), order="C")
+    plain = np.dtype(array.dtype.str).newbyteorder("=")  # torch does not know C's long long, the same bytes
+    if not (straight and array.flags.writeable and array.dtype.isnative and array.dtype.num == plain.num):
+        array = array.astype(plain, order="C")
     return torch.from_numpy(array)
 
 
