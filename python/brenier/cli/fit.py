@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from brenier.cli.common import FILE, command, emit, note, reading, silent
+from brenier.cli.common import FILE, command, emit, note, reading, require_resumable, silent
 from brenier.cli.signals import Ending, ending_at_signals
 from brenier.cli.sizes import Size
 
@@ -64,6 +64,7 @@ def fit(targets: Path, out: Path, as_json: bool, quiet: bool, **options: Any) ->
     from brenier.engine.ranks import launched
     from brenier.report.fitting import fit_file
 
+    require_resumable(options)
     record = None
     with ending_at_signals() as ending, launched() as ranks:
         first = ranks.rank == 0
