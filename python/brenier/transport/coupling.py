@@ -68,7 +68,7 @@ class PairSource:
         raise NotImplementedError
 
     def state_dict(self) -> dict[str, Any]:
-        """All there is to resume from: plain numbers."""
+        """All there is to resume from: plain numbers and words."""
         return {"kind": self.kind, "seed": self.seed, "batch": self.batch, "position": self.position}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
@@ -155,7 +155,8 @@ class Coupling(PairSource):
         super().__init__(batch, seed)
         self.potential, self.balance = potential, number(balance, "balance", lowest=0.0)
         self.dim = width_of(potential) if dim is None else checks.count(dim, "dim")
-        self.fingerprint = fingerprint_of(potential)
+        self.fingerprint, heights = fingerprint_of(potential), getattr(potential, "heights", None)
+        self.targets = len(heights) if isinstance(heights, Tensor) else None  # not known of every assigner
         self.ahead, self.ranks = checks.count(ahead, "ahead"), this_rank() if ranks else Ranks()
         if subspace is not None and (balance or not isinstance(potential, Potential)):
             raise InputError("subspace", expected="a brenier.Potential and balance=0", got=repr(subspace))
@@ -169,18 +170,15 @@ class Coupling(PairSource):
         state |= {"subspace": self.pairs.subspace if self.pairs else None, "dim": self.dim}
         state |= {"potential": self.fingerprint}
         if self.level:
-            state |= {"ahead": self.ahead, "counts": self.level.counts.clone()}
+            state |= {"ahead": self.ahead, "counts": self.level.counts.tolist()}
         return state
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        counts: Any = state.get("counts") if isinstance(state, Mapping) else None
-        wanted = None if self.level is None else self.level.counts.shape
-        if (None if counts is None else counts.shape) != wanted:
-            raise InputError("state", expected=f"counts of shape {wanted}", got="others")
+        counts = counts_in(state, None if self.level is None else len(self.level.counts))
         super().load_state_dict(state)
         self._block = None
-        if self.level:
-            self.level.counts = counts.clone()
+        if self.level and counts is not None:
+            self.level.counts = counts
 
     def _draw(self, first: int) -> tuple[Tensor, Tensor]:
         began = time.perf_counter()
@@ -202,11 +200,9 @@ class Coupling(PairSource):
         x = torch.cat([draw_noise(self.seed, first, self.batch, self.dim, "TRAIN") for first in numbers])
         began = time.perf_counter()
         potential = self.potential if self.level is None else self.level.potential()
-        indices = torch.as_tensor(potential.assign(x.to(device_of(potential)))).cpu()
+        found = potential.assign(x.to(device_of(potential)))
         self.seconds += time.perf_counter() - began
-        if (indices < 0).any():
-            raise InputError("potential", expected="a target for every noise", got="-1: no height is finite")
-        return x, indices
+        return x, winners(found, len(x), self.targets)
 
     def _settle(self) -> None:
         """Forget a block that is handed out, once its targets are counted."""
@@ -243,6 +239,32 @@ def temperature_of(potential: Potential) -> float:
         _, norms = subtract(potential.targets.cpu(), potential.centre.numpy())
     spread = float(np.median(norms)) or 1.0
     return spread / max(float(quantiles(np.array([1 / len(norms)]))[0]), LEAST_QUANTILE)
+
+
+def winners(found: Any, rows: int, targets: int | None) -> Tensor:
+    """What an assigner returned, int64 (rows,) on the CPU; raises InputError for anything but a target for each."""
+    indices = checks.as_tensor(found, "potential.assign(x)").cpu()
+    if indices.shape != (rows,) or indices.dtype not in checks.WHOLE or indices.dtype == torch.bool:
+        got = f"{checks.name_of(indices.dtype)} {tuple(indices.shape)}"
+        raise InputError("potential.assign(x)", expected=f"whole numbers of shape ({rows},)", got=got)
+    if (indices < 0).any():
+        raise InputError("potential", expected="a target for every noise", got="-1: no height is finite")
+    if targets is not None and (indices >= targets).any():
+        expected = f"indices below its {targets} targets"
+        raise InputError("potential.assign(x)", expected=expected, got=str(int(indices.max())))
+    return indices.long()
+
+
+def counts_in(state: Any, targets: int | None) -> Tensor | None:
+    """How often each target has come, int64 (targets,), None without balance; raises InputError for other counts."""
+    given = state.get("counts") if isinstance(state, Mapping) else None
+    if given is None and targets is None:
+        return None
+    counts = None if given is None else checks.as_tensor(given, "state: counts")
+    if counts is None or counts.dtype != torch.int64 or counts.shape != (targets,) or (counts < 0).any():
+        expected = "no counts" if targets is None else f"counts of {targets} targets"
+        raise InputError("state", expected=expected, got="none" if counts is None else "others")
+    return counts.clone()
 
 
 def draw_noise(seed: int, first: int, rows: int, dim: int, stream: str) -> Tensor:
