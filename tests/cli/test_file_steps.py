@@ -1,6 +1,7 @@
 """From file to file: each command's output is the next one's input."""
 
 import json
+import re
 from pathlib import Path
 
 import brenier
@@ -111,6 +112,33 @@ def test_pair_keeps_to_the_classes_when_told_to(folder: Path, tmp_path: Path) ->
     ok("pair", folder / "images.npy", "--labels", folder / "labels.npy", "--out", tmp_path / "p.npy")
     labels = np.load(folder / "labels.npy")
     np.testing.assert_array_equal(labels[np.load(tmp_path / "p.npy")], labels)
+
+
+def test_pair_refuses_labels_that_are_no_classes(folder: Path, tmp_path: Path) -> None:
+    for name, labels in (("real", np.linspace(0, 1, 150)), ("short", np.zeros(149, np.int64))):
+        np.save(tmp_path / f"{name}.npy", labels)
+        refused = quietly(
+            "pair", folder / "images.npy", "--labels", tmp_path / f"{name}.npy", "--out", tmp_path / "p.npy"
+        )
+        assert refused.exit_code == 2
+        assert "labels: expected integers of shape (150,)" in refused.stderr
+        assert not (tmp_path / "p.npy").exists()
+    options = ("--coupling", "aot", "--labels", tmp_path / "real.npy", "--out", tmp_path / "n.safetensors")
+    refused = quietly("train", folder / "images.npy", *options)
+    assert refused.exit_code == 2
+    assert "labels: expected integers of shape (150,)" in refused.stderr
+
+
+def test_fit_names_its_own_options_when_they_do_not_go_together(folder: Path, tmp_path: Path) -> None:
+    np.save(tmp_path / "rows.npy", np.zeros((5, 6), np.float32))
+    flipped = quietly("fit", tmp_path / "rows.npy", "--flips", "--out", tmp_path / "p.safetensors")
+    resumed = quietly("fit", folder / "images.npy", "--resume", "--out", tmp_path / "p.safetensors")
+    trained = quietly("train", folder / "images.npy", "--resume", "--out", tmp_path / "p.safetensors")
+    assert "flips: expected a file of images" in flipped.stderr
+    for refused in (flipped, resumed, trained):
+        assert refused.exit_code == 2
+        assert refused is flipped or "--checkpoint FILE" in refused.stderr
+        assert not re.search(r"\w=", refused.stderr)
 
 
 def test_train_writes_a_network_that_loads_without_code(folder: Path) -> None:

@@ -129,7 +129,10 @@ def test_flips_double_the_targets_in_memory_and_streamed(tmp_path: Path) -> None
     assert source.shape == (80, 3 * SIDE * SIDE)
     assert "mirror images" in note
     np.save(tmp_path / "x.npy", PIXELS[:40].reshape(40, -1))
-    assert "image_shape" in CliRunner().invoke(cli, [*arguments(tmp_path, "p"), *options]).stderr
+    assert (
+        "flips: expected a file of images"
+        in CliRunner().invoke(cli, [*arguments(tmp_path, "p"), *options]).stderr
+    )
 
 
 def test_too_little_memory_is_a_mistake_that_says_how_much_is_needed(tmp_path: Path) -> None:

@@ -95,7 +95,7 @@ def test_damaged_compressed_and_empty_shards_are_refused(tmp_path: Path) -> None
     (tmp_path / "not.tar").write_bytes(b"\x1f\x8b" + bytes(3000))
     with pytest.raises(FileError, match="uncompressed tar"):
         webdataset_source(tmp_path / "not.tar")
-    with pytest.raises(FileError, match="fields"):
+    with pytest.raises(InputError, match="field"):
         webdataset_source(whole, field="cls")
     with pytest.raises(FileError, match="matching"):
         webdataset_source(str(tmp_path / "none-*.tar"))

@@ -55,6 +55,13 @@ def test_fresh_noise_depends_on_the_seed_of_the_row_alone() -> None:
     assert torch.equal(source.take(indices, seeds=[5] * 4), source.take(indices))
 
 
+@pytest.mark.parametrize("kind", [np.float16, np.float32, np.float64])
+def test_numbers_of_numpy_serve_as_those_of_python(kind: type) -> None:
+    source = latents(sigma=kind(0.5), scale=kind(2), seed=np.int64(5))
+    assert torch.equal(source.materialise(), latents(sigma=0.5, scale=2, seed=5).materialise())
+    assert latents(sigma=np.int64(1)).sigma == 1.0
+
+
 def test_other_seeds_give_other_noise_and_zero_sigma_gives_the_images() -> None:
     assert not torch.equal(latents(seed=6).materialise(), latents().materialise())
     assert torch.equal(latents(sigma=0.0).materialise(), IMAGES)

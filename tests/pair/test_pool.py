@@ -1,5 +1,6 @@
 """Pools hand out each pair once, in an order that depends on (seed, pool number) alone."""
 
+import json
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
@@ -97,6 +98,40 @@ def test_a_state_of_another_pool_is_refused() -> None:
             pool.load_state_dict(pool.state_dict() | change)
 
 
+CHANGED = IMAGES.clone()
+CHANGED[17] += 1
+
+
+@pytest.mark.parametrize(
+    ("source", "options"),
+    [
+        (IMAGES[:49], {}),
+        (CHANGED, {}),
+        (DataLoader(IMAGES), {}),
+        (IMAGES, {"gap": 0.1}),
+        (IMAGES, {"labels": LABELS}),
+        (IMAGES, {"labels": [str(k) for k in LABELS.tolist()]}),
+        (IMAGES, {"condition": IMAGES}),
+        (TensorDataset(IMAGES, LABELS), {"labels": True}),
+    ],
+)
+def test_a_state_of_other_data_or_wishes_is_refused(source: Any, options: dict[str, Any]) -> None:
+    own, other = PairedPool(IMAGES, 8, 4), PairedPool(source, 8, 4, **options)
+    with pytest.raises(InputError, match="state"):
+        own.load_state_dict(other.state_dict())
+    other.load_state_dict(json.loads(json.dumps(other.state_dict())))
+
+
+@pytest.mark.parametrize("state", [None, {}, 3, {"position": 4}])
+def test_what_is_no_state_is_refused(state: Any) -> None:
+    with pytest.raises(InputError, match="state"):
+        PairedPool(IMAGES, 8, 4).load_state_dict(state)
+    pool = PairedPool(IMAGES, 8, 4)
+    for position in (None, -4, "4", 4.0):
+        with pytest.raises(InputError, match="position"):
+            pool.load_state_dict(pool.state_dict() | {"position": position})
+
+
 @pytest.mark.parametrize("size", [3, 8, 50])
 def test_a_loaders_rows_keep_their_order_whatever_its_batches(size: int) -> None:
     loader = DataLoader(TensorDataset(IMAGES, LABELS), batch_size=size)
@@ -192,8 +227,10 @@ def numbers() -> Iterator[Tensor]:
     ("source", "options", "match"),
     [
         (IMAGES, {"pool": 10}, "multiple of batch"),
-        (IMAGES, {"pool": 0}, "multiple of batch"),
+        (IMAGES, {"pool": 0}, "pool: expected an integer"),
         (IMAGES, {"batch": 0}, "batch"),
+        (IMAGES, {"batch": True}, "batch"),
+        *[(IMAGES, {"seed": seed}, "seed") for seed in (1.5, -1, 1 << 64, None, "a", True)],
         (IMAGES, {"labels": LABELS[:5]}, "labels"),
         (IMAGES, {"scope": "world"}, "scope"),
         (IMAGES, {"epochs": 0}, "epochs"),
@@ -207,6 +244,12 @@ def numbers() -> Iterator[Tensor]:
 def test_impossible_pools_are_refused(source: Any, options: dict[str, Any], match: str) -> None:
     with pytest.raises(InputError, match=match):
         PairedPool(source, **({"pool": 8, "batch": 4} | options))
+
+
+def test_numbers_of_numpy_serve_as_those_of_python() -> None:
+    given = PairedPool(IMAGES, pool=np.int64(8), batch=np.uint8(4), seed=np.int64(3))  # type: ignore[arg-type]
+    assert same(gathered(given, 4), gathered(PairedPool(IMAGES, 8, 4, seed=3), 4))
+    assert given.state_dict() == PairedPool(IMAGES, 8, 4, seed=3).state_dict() | {"position": 16}
 
 
 @pytest.mark.parametrize("wish", ["labels", "condition"])

@@ -2,7 +2,9 @@
 
 from itertools import islice
 from types import SimpleNamespace
+from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from brenier import Potential
@@ -116,6 +118,41 @@ def test_a_state_of_another_potential_is_refused() -> None:
         own.load_state_dict(other.state_dict())
 
 
+@pytest.mark.parametrize(
+    "found",
+    [
+        torch.zeros(3, dtype=torch.int64),
+        torch.zeros(4),
+        torch.zeros(4, 1, dtype=torch.int64),
+        torch.zeros(4, dtype=torch.bool),
+        [0, 1, 2, 0.5],
+        None,
+        [0, 1, 2, -1],
+        [0, 1, 2, 23],
+    ],
+)
+def test_what_is_no_index_for_every_noise_is_refused(found: Any) -> None:
+    class Odd(BestProduct):
+        heights = torch.zeros(23)
+
+        def assign(self, x: Tensor) -> Any:  # noqa: ARG002
+            return found
+
+    with pytest.raises(InputError, match="potential"):
+        next(Coupling(Odd(), batch=4, seed=7))
+
+
+@pytest.mark.parametrize("kind", [np.int32, np.uint8, np.int64])
+def test_indices_of_any_whole_type_become_int64(kind: type) -> None:
+    class Narrow(BestProduct):
+        def assign(self, x: Tensor) -> Any:
+            return super().assign(x).numpy().astype(kind)
+
+    index = next(Coupling(Narrow(), batch=4, seed=7))[1]
+    assert index.dtype == torch.int64
+    assert torch.equal(index, next(Coupling(BestProduct(), batch=4, seed=7))[1])
+
+
 def test_a_potential_on_a_gpu_gets_its_noise_there() -> None:
     class Elsewhere(BestProduct):
         heights = SimpleNamespace(device=torch.device("meta"), cpu=lambda: torch.zeros(23))
@@ -145,6 +182,9 @@ def test_a_potential_without_a_winner_or_a_width_is_refused() -> None:
         lambda: IndependentCoupling(0, 5),
         lambda: IndependentCoupling(5, 0),
         lambda: IndependentCoupling(5, 5, batch=0),
+        lambda: IndependentCoupling(5, 5, seed=1.5),
+        lambda: IndependentCoupling(5, 5, seed=None),
+        lambda: IndependentCoupling(5, 5, seed="a"),
         lambda: pooled(4, 10),
         lambda: pooled(4, 0),
         lambda: pooled(4, 8, LABELS[:5]),

@@ -104,6 +104,12 @@ def reading(function: Callable[..., Any]) -> Callable[..., Any]:
     return function
 
 
+def require_resumable(options: dict[str, Any]) -> None:
+    """Raise InputError for --resume without --checkpoint."""
+    if options["resume"] and options["checkpoint"] is None:
+        raise InputError("--resume", expected="a file to resume from, --checkpoint FILE", got="none")
+
+
 def emit(as_json: bool, record: dict[str, Any], text: str) -> None:
     """The result on stdout: one JSON object, or text for people."""
     click.echo(json.dumps(record, indent=2, allow_nan=False) if as_json else text)

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from brenier.cli.common import FILE, command, emit, note, reading, silent
+from brenier.cli.common import FILE, command, emit, note, reading, require_resumable, silent
 from brenier.cli.signals import Ending, ending_at_signals
 from brenier.cli.sizes import Size
 
@@ -54,15 +54,17 @@ NOT_CONVERGED = 3
 def fit(targets: Path, out: Path, as_json: bool, quiet: bool, **options: Any) -> None:
     """Fit the Brenier potential of standard normal noise onto TARGETS.
 
-    TARGETS is .npy, .safetensors, a folder of images or a .zip of them. A file larger than memory is read in
-    tiles, and its potential is written without the targets (docs/scaling.md). A record of the run is written beside
-    the potential (same name, .json). Processes that torchrun started share the work; the first of them writes.
+    TARGETS is .npy, .safetensors, a pattern of such shards ('name*.safetensors'), a folder of images or a .zip of
+    them. A file larger than memory is read in tiles, and its potential is written without the targets
+    (docs/scaling.md). A record of the run is written beside the potential (same name, .json). Processes that torchrun
+    started share the work; the first of them writes.
     Exit code 3: written, but not converged; 130 or 143: ended by Ctrl-C or SIGTERM, the checkpoint and the potential
     so far written (none before the first step; a potential that is being written is finished).
     """
     from brenier.engine.ranks import launched
     from brenier.report.fitting import fit_file
 
+    require_resumable(options)
     record = None
     with ending_at_signals() as ending, launched() as ranks:
         first = ranks.rank == 0

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from brenier.cli.common import FILE, command, emit, note, reading
+from brenier.cli.common import FILE, command, emit, note, reading, require_resumable
 
 
 @command("""
@@ -57,5 +57,6 @@ def train(images: Path, out: Path, as_json: bool, quiet: bool, **options: Any) -
     """
     from brenier.report.training import train_file
 
+    require_resumable(options)
     record = train_file(images, out, progress=not quiet, say=note, **options)
     emit(as_json, record, record["summary"])

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import functools
-import glob
-import io
 import os
 import tarfile
 from collections.abc import Sequence
@@ -16,12 +14,14 @@ import torch
 from torch import Tensor
 
 from brenier.data.file_sources import ListedSource
-from brenier.data.files import require_readable
-from brenier.data.images import MAX_FILE, ImageFile, decode
+from brenier.data.files import is_pattern, matching, require_readable
+from brenier.data.images import MAX_FILE, ImageFile, decode, decode_array
 from brenier.data.sources import CallableSource
+from brenier.engine.checks import as_array
 from brenier.errors import FileError, InputError, require_package
 
 FIELDS = ("png", "jpg", "jpeg", "npy")
+Sample = tuple[str, dict[str, ImageFile]]  # its shard and name, and its files by field
 
 
 def huggingface_source(data: Any, column: str, *, value_range: str, layout: str = "nchw") -> CallableSource:
@@ -40,13 +40,13 @@ def huggingface_source(data: Any, column: str, *, value_range: str, layout: str 
     if len(data) == 0:
         raise InputError("data", expected="at least one row", got="none")
     try:
-        first = row_of(data[0:1][column][0])
+        first = row_of(data[0:1][column][0], f"row 0 of {column!r}")
     except (KeyError, TypeError) as error:
         names = getattr(data, "column_names", "its columns")
         raise InputError("column", expected=f"one of {names}", got=repr(column)) from error
 
     def read(lo: int, hi: int) -> Tensor:
-        rows = [row_of(value) for value in data[lo:hi][column]]
+        rows = [row_of(value, f"row {lo + k} of {column!r}") for k, value in enumerate(data[lo:hi][column])]
         if any(row.shape != first.shape for row in rows):
             raise InputError(
                 f"rows {lo} to {hi - 1} of {column!r}",
@@ -66,15 +66,15 @@ def huggingface_source(data: Any, column: str, *, value_range: str, layout: str 
     )
 
 
-def row_of(value: Any) -> np.ndarray:
-    """One row as an array; floats of Python become float32."""
+def row_of(value: Any, what: str) -> np.ndarray:
+    """One row as an array; floats of Python become float32. Raises InputError for what is no image and no numbers."""
     if isinstance(value, Tensor):
         return value.cpu().numpy()
     if hasattr(value, "getbands") and value.mode not in ("L", "RGB"):
         raise InputError(
-            "image", expected="8-bit grey (L) or RGB", got=f"mode {value.mode}", remedy="convert it"
+            what, expected="8-bit grey (L) or RGB", got=f"mode {value.mode}", remedy="convert it"
         )
-    row = np.array(value)
+    row = np.array(as_array(value, what))
     if isinstance(value, list) and row.dtype == np.float64:
         return row.astype(np.float32)
     return row
@@ -87,57 +87,86 @@ def webdataset_source(
     value_range: str | None = None,
     layout: str = "nchw",
 ) -> ListedSource:
-    """Samples of tar shards in the layout of webdataset, read in place, in the order of the shards and in them.
+    """One row for each sample of tar shards in the layout of webdataset, in place, in the order of shards and samples.
 
     shards : a .tar file, a pattern such as "train-*.tar" (in the order of names), or several files
-    field : which file of each sample, by what follows the first dot of its name: "png", "jpg" or "npy"; None
-        takes the first of these that occurs
+    field : which file of each sample, by what follows the first dot of its name: "png", "jpg", "jpeg" or "npy", or
+        several, "png;jpg", of which the first that a sample has counts. None takes the only one that it has
     value_range, layout : see brenier.data.sources.Source; images say their own layout
 
-    The package is not needed: headers are read once (an index of names and offsets), then each sample where it lies;
-    nothing is extracted. Raises FileError for damaged or compressed shards and for samples of different shapes.
+    A sample is the files of one name up to the first dot that lie side by side; hidden names and those without a dot
+    belong to none. The package is not needed: headers are read once (an index of names and offsets), then each
+    sample where it lies; nothing is extracted. Raises FileError for damaged or compressed shards, and for a sample
+    without the field, with several of them where field is None, or of another kind, shape or type than the first.
     """
-    members = [member for path in shard_paths(shards) for member in shard_members(path)]
-    wanted = field or next((kind for kind, _ in members if kind in FIELDS), None)
-    found = [file for kind, file in members if kind == wanted]
-    if not found or wanted not in FIELDS:
-        kinds = sorted({kind for kind, _ in members})
+    wanted = FIELDS if field is None else tuple(field.lower().split(";"))
+    if not set(wanted) <= set(FIELDS):
+        raise InputError("field", expected="None or some of " + ", ".join(FIELDS), got=repr(field))
+    samples = [sample for path in shard_paths(shards) for sample in shard_samples(path)]
+    if not samples:
+        raise FileError(str(shards), expected="samples with " + " or ".join(wanted), got="none")
+    found = [field_of(sample, wanted, field is None) for sample in samples]
+    kinds = ["array" if kind == "npy" else "image" for kind, _ in found]
+    for kind, (_, file) in zip(kinds, found, strict=True):
+        if kind != kinds[0]:
+            raise FileError(file.name, expected=f"an {kinds[0]} as {found[0][1].name}", got=f"an {kind}")
+    reader = decode_array if kinds[0] == "array" else decode
+    files = [file for _, file in found]
+    return ListedSource(files, str(shards), value_range=value_range, layout=layout, decode=reader)
+
+
+def field_of(sample: Sample, wanted: tuple[str, ...], only: bool) -> tuple[str, ImageFile]:
+    """The first of the wanted files that a sample has, by field; raises FileError for none or, with only, several."""
+    name, files = sample
+    have = [kind for kind in wanted if kind in files]
+    if not have or (only and len(have) > 1):
         raise FileError(
-            str(shards), expected="samples with " + ", ".join(FIELDS), got=f"{wanted}; fields {kinds}"
+            f"sample {name}",
+            expected=("one of " if only or len(wanted) > 1 else "") + ", ".join(wanted),
+            got=f"files {', '.join(sorted(files))}",
+            remedy="say which with field="
+            if have
+            else "write its files side by side, or leave it out of the shards",
         )
-    reader = decode_array if wanted == "npy" else decode
-    return ListedSource(found, str(shards), value_range=value_range, layout=layout, decode=reader)
+    return have[0], files[have[0]]
 
 
 def shard_paths(shards: Any) -> list[Path]:
     given = [shards] if isinstance(shards, str | os.PathLike) else list(shards)
-    paths = [
-        Path(name)
-        for one in given
-        for name in (sorted(glob.glob(os.fspath(one))) if any(c in os.fspath(one) for c in "*?[") else [one])
-    ]
+    paths = [path for one in given for path in (matching(one) if is_pattern(one) else [Path(one)])]
     if not paths:
         raise FileError(str(shards), expected="at least one matching file", got="none")
     return paths
 
 
-def shard_members(path: Path) -> list[tuple[str, ImageFile]]:
-    """(field, file) of every plain file in a shard, from its headers."""
+def shard_samples(path: Path) -> list[Sample]:
+    """The samples of a shard, from its headers: files side by side with one name up to the first dot."""
+    samples: list[Sample] = []
+    for entry in shard_entries(path):
+        folder, base = os.path.split(entry.name)
+        stem, _, field = base.partition(".")
+        if not stem or not field or base.startswith("__"):
+            continue  # hidden, no sample's, or webdataset's own notes
+        key = f"{path}:{os.path.join(folder, stem)}"
+        if not samples or samples[-1][0] != key:
+            samples.append((key, {}))
+        files, name = samples[-1][1], f"{path}:{entry.name}"
+        if field.lower() in files:
+            raise FileError(f"sample {key}", expected="one file of each kind", got=f"two of .{field.lower()}")
+        files[field.lower()] = ImageFile(
+            name, functools.partial(read_at, path, entry.offset_data, entry.size)
+        )
+    return samples
+
+
+def shard_entries(path: Path) -> list[tarfile.TarInfo]:
+    """The headers of all plain files in a shard."""
     require_readable(path)
     try:
         with tarfile.open(path, "r:") as archive:
-            entries = [entry for entry in archive if entry.isreg()]
+            return [entry for entry in archive if entry.isreg()]
     except (tarfile.TarError, EOFError, ValueError) as error:
         raise FileError(str(path), expected="a whole, uncompressed tar file", got=str(error)) from error
-    return [
-        (
-            Path(entry.name).name.partition(".")[2].lower(),
-            ImageFile(
-                f"{path}:{entry.name}", functools.partial(read_at, path, entry.offset_data, entry.size)
-            ),
-        )
-        for entry in entries
-    ]
 
 
 def read_at(path: Path, offset: int, size: int) -> bytes:
@@ -149,12 +178,3 @@ def read_at(path: Path, offset: int, size: int) -> bytes:
     if len(data) < size:
         raise FileError(str(path), expected=f"{size} bytes at {offset}", got=f"{len(data)}")
     return data
-
-
-def decode_array(file: ImageFile) -> np.ndarray:
-    """The array of a .npy sample; pickles are refused."""
-    try:
-        array = np.load(io.BytesIO(file.read()), allow_pickle=False)
-    except (ValueError, OSError, EOFError) as error:
-        raise FileError(file.name, expected="a whole .npy file of numbers", got=str(error)) from error
-    return np.asarray(array)

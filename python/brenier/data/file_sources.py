@@ -6,9 +6,9 @@ is then no memory of this process, and a file larger than memory leaves its peak
 
 from __future__ import annotations
 
-import glob
 import json
 import math
+import operator
 import os
 import zipfile
 from collections.abc import Callable, Sequence
@@ -20,16 +20,19 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from brenier.data.files import FORMATS, damaged, pick, require_readable
+from brenier.data.files import FORMATS, damaged, is_pattern, matching, pick, require_readable
 from brenier.data.images import (
     ImageFile,
     decode,
+    decoder_of,
     folder_images,
     require_images,
-    require_same_shape,
+    require_same_kind,
     zip_images,
 )
-from brenier.data.sources import LatentSource, Source
+from brenier.data.ranges import to_range
+from brenier.data.sources import LatentSource, Source, checked_shape
+from brenier.engine import checks
 from brenier.errors import FileError, InputError
 
 TYPES = {
@@ -61,7 +64,7 @@ class Block:
     def torch_dtype(self) -> torch.dtype:
         if self.brain:
             return torch.bfloat16
-        return torch.from_numpy(np.empty(0, dtype=self.dtype.newbyteorder("="))).dtype
+        return number_type(self.dtype, str(self.path))
 
 
 class BlockSource(Source):
@@ -138,9 +141,16 @@ def raw_source(
 ) -> BlockSource:
     """A file of numbers without a header: shape (n, ...) of a numpy dtype such as "uint8" or "<f4".
 
-    Raises FileError for a file that is too short.
+    Raises FileError for a file that is too short, InputError for what is no shape, type or offset.
     """
-    block = Block(Path(path), offset, shape[0], tuple(shape[1:]), np.dtype(dtype))
+    try:
+        kind = np.dtype(dtype)
+    except TypeError as error:
+        raise InputError(
+            "dtype", expected='a numpy dtype such as "uint8" or "<f4"', got=repr(dtype)
+        ) from error
+    length, *row_shape = checked_shape(shape, "shape")
+    block = Block(Path(path), checks.count(offset, "offset", lowest=0), length, tuple(row_shape), kind)
     return BlockSource([block], value_range=value_range, layout=layout)
 
 
@@ -151,7 +161,7 @@ def npy_block(path: Path) -> Block:
         array = np.lib.format.open_memmap(path, mode="r")
     except (ValueError, OSError, EOFError) as error:
         raise damaged(path, "a whole .npy file of numbers", error) from error
-    if array.ndim < 2 or not array.flags.c_contiguous or array.dtype.kind not in "fu":
+    if array.ndim < 2 or not array.flags.c_contiguous or array.dtype.kind not in "fu" or array.itemsize > 8:
         raise FileError(
             str(path),
             expected="rows (n, d) or images of floats or uint8, in C order",
@@ -170,8 +180,9 @@ def safetensors_block(path: Path, tensor: str | None) -> Block:
             header = json.loads(file.read(size)) if size <= MOST_HEADER else {}
             entries = {name: entry for name, entry in header.items() if name != "__metadata__"}
             entry = entries[pick(list(entries), tensor, path)]
-            kind, shape, start = entry["dtype"], tuple(entry["shape"]), 8 + size + entry["data_offsets"][0]
-        except (ValueError, AttributeError, KeyError, TypeError) as error:
+            kind, shape = str(entry["dtype"]), tuple(map(operator.index, entry["shape"]))
+            start = 8 + size + operator.index(entry["data_offsets"][0])
+        except (ValueError, AttributeError, LookupError, TypeError) as error:
             raise damaged(path, "a whole .safetensors file", error) from error
     if kind not in TYPES or len(shape) < 2 or min(*shape, start - 8 - size) < 0:
         raise FileError(str(path), expected="rows of floats or uint8", got=f"{kind} {shape}")
@@ -196,27 +207,36 @@ class ListedSource(Source):
         require_images(files, what)
         self._images, self._decode = list(files), decode
         first = decode(self._images[0])
-        self._shape, self._type = first.shape, first.dtype
-        super().__init__(len(self._images), self._shape, number_type(first), value_range, layout, what)
+        self._like = np.empty_like(first)  # its shape and type
+        super().__init__(
+            len(self._images), first.shape, number_type(first.dtype, what), value_range, layout, what
+        )
 
     def stored(self, lo: int, hi: int) -> Tensor:
-        rows = np.empty((hi - lo, *self._shape), dtype=self._type)
+        rows = np.empty((hi - lo, *self._like.shape), dtype=self._like.dtype)
         for row, image in enumerate(self._images[lo:hi]):
             values = self._decode(image)
-            require_same_shape(image, values, self._images[0], self._shape)
+            require_same_kind(image, values, self._images[0], self._like)
+            if values.dtype != np.uint8:
+                to_range(torch.from_numpy(values)[None], self.value_range, image.name)  # refuses NaN by name
             rows[row] = values
         return torch.from_numpy(rows)
 
 
-def number_type(rows: np.ndarray) -> torch.dtype:
-    """The torch type of an array's numbers."""
-    return torch.from_numpy(np.empty(0, dtype=rows.dtype)).dtype
+def number_type(dtype: np.dtype, what: str) -> torch.dtype:
+    """The torch type of an array's numbers; raises InputError for what torch cannot hold."""
+    try:
+        return torch.from_numpy(np.empty(0, dtype=dtype.newbyteorder("="))).dtype
+    except TypeError as error:
+        expected = "uint8 or floating-point numbers of at most 64 bits"
+        raise InputError(what, expected=expected, got=str(dtype)) from error
 
 
 class ImageSource(ListedSource):
     """PNG and JPEG images of a folder or, in place, of a zip, sorted by name, decoded when they are read.
 
-    value_range : see Source; images are uint8. Raises FileError for what is no image or has another shape.
+    value_range : see Source; images are uint8. A zip without images may hold latents as EDM2 writes them, one .npy
+        (channels, height, width) each. Raises FileError for what is no image or has another shape.
     """
 
     def __init__(self, path: str | os.PathLike[str], *, value_range: str | None = None) -> None:
@@ -224,7 +244,7 @@ class ImageSource(ListedSource):
         require_readable(place)
         self._archive = None if place.is_dir() else zipfile.ZipFile(place)
         images = folder_images(place) if self._archive is None else zip_images(self._archive, place)
-        super().__init__(images, str(place), value_range=value_range)
+        super().__init__(images, str(place), value_range=value_range, decode=decoder_of(images))
 
 
 def open_file(
@@ -232,8 +252,8 @@ def open_file(
 ) -> LatentSource:
     """The source behind a name; see open_source."""
     place = Path(path)
-    if any(c in str(path) for c in "*?[") and not place.exists():
-        return shards(str(path), value_range=value_range, layout=layout, tensor=tensor)
+    if is_pattern(place):
+        return shards(place, value_range=value_range, layout=layout, tensor=tensor)
     require_readable(place)
     if place.is_dir() or place.suffix == ".zip":
         return image_source(place, value_range)
@@ -251,10 +271,7 @@ def image_source(place: Path, value_range: str | None) -> ImageSource:
         raise FileError(str(place), expected="a whole zip archive", got=str(error)) from error
 
 
-def shards(pattern: str, *, value_range: str | None, layout: str, tensor: str | None) -> BlockSource:
+def shards(pattern: Path, *, value_range: str | None, layout: str, tensor: str | None) -> BlockSource:
     """All .safetensors files that match, in the order of their names."""
-    paths = sorted(Path(name) for name in glob.glob(pattern))
-    if not paths:
-        raise FileError(pattern, expected="at least one matching file", got="none")
-    blocks = [safetensors_block(path, tensor) for path in paths]
+    blocks = [safetensors_block(path, tensor) for path in matching(pattern)]
     return BlockSource(blocks, value_range=value_range, layout=layout)

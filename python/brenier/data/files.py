@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +19,7 @@ from brenier.data.ranges import image_rows, to_range
 from brenier.errors import FileError, InputError
 
 FORMATS = ".npy, .safetensors, a folder of PNG or JPEG images, or a .zip of them"
+WILD = "*?["  # what makes a name a pattern
 
 
 @dataclass(frozen=True)
@@ -39,8 +41,9 @@ def load_array(
 ) -> Loaded:
     """Read rows (n, d) from a file or folder.
 
-    path : .npy (memory-mapped, no pickle), .safetensors, a folder or a .zip of PNG/JPEG images (sorted by
-        name, equal shapes; the zip is read in place)
+    path : .npy (memory-mapped, no pickle), .safetensors (``name*.safetensors`` for shards, in order of their names),
+        a folder or a .zip of PNG/JPEG images (sorted by name, equal shapes; the zip is read in place), or a .zip of
+        .npy latents (channels, height, width), as EDM2 writes them
     value_range : "raw", "0..1", "-1..1", "uint8" or None; None maps uint8 to [-1, 1] and leaves floats
     layout : "nchw" or "nhwc", for arrays of four axes
     tensor : which tensor of a .safetensors file; None takes its first
@@ -94,6 +97,8 @@ def output_path(path: str | os.PathLike[str]) -> Path:
 
 
 def _read(source: Path, tensor: str | None) -> tuple[Tensor, str]:
+    if is_pattern(source):
+        return _read_shards(source, tensor)
     require_readable(source)
     if source.is_dir():
         return load_folder(source)
@@ -104,6 +109,28 @@ def _read(source: Path, tensor: str | None) -> tuple[Tensor, str]:
     if source.suffix == ".zip":
         return load_zip(source)
     raise FileError(str(source), expected=FORMATS, got=f"suffix {source.suffix!r}")
+
+
+def is_pattern(name: str | os.PathLike[str]) -> bool:
+    """Whether a name stands for all files that match it; a file of that very name comes first."""
+    return any(c in os.fspath(name) for c in WILD) and not Path(name).exists()
+
+
+def matching(pattern: str | os.PathLike[str]) -> list[Path]:
+    """The files that match, in the order of their names; raises FileError for none."""
+    paths = sorted(Path(name) for name in glob.glob(os.fspath(pattern)))
+    if not paths:
+        raise FileError(os.fspath(pattern), expected="at least one matching file", got="none")
+    return paths
+
+
+def _read_shards(pattern: Path, tensor: str | None) -> tuple[Tensor, str]:
+    from brenier.data.file_sources import shards  # it builds on this module
+
+    source = shards(
+        pattern, value_range=None, layout="nchw", tensor=tensor
+    )  # as stored: neither plays a part
+    return source.stored(0, len(source)), f"{len(matching(pattern))} shards in order of their names"
 
 
 def require_readable(source: Path) -> None:

@@ -19,6 +19,7 @@ from torch import Tensor
 from brenier.errors import FileError, require_package
 
 SUFFIXES = (".png", ".jpg", ".jpeg")
+LATENTS = ".npy"  # one array (channels, height, width) a file, as EDM2 writes latents into zips
 MAX_PIXELS = 1 << 26  # of one image: 67 million, 8192 x 8192
 MAX_FILE = 1 << 29  # bytes of one compressed image once out of its zip
 DAMAGE = (OSError, SyntaxError, ValueError, EOFError, struct.error, zlib.error)  # what decoders raise
@@ -40,11 +41,12 @@ def load_folder(folder: Path) -> tuple[Tensor, str]:
 
 
 def load_zip(archive: Path) -> tuple[Tensor, str]:
-    """Images (n, channels, height, width) uint8 of a zip, sorted by name; nothing is extracted."""
+    """Images (n, channels, height, width) uint8, or latents, of a zip, sorted by name; nothing is extracted."""
     try:
         with zipfile.ZipFile(archive) as handle:
             images = zip_images(handle, archive)
-            return _stack(images, str(archive)), f"{len(images)} images sorted by name"
+            what = "latents" if decoder_of(images) is decode_latent else "images"
+            return _stack(images, str(archive)), f"{len(images)} {what} sorted by name"
     except (zipfile.BadZipFile, NotImplementedError, EOFError) as error:
         raise FileError(str(archive), expected="a whole zip archive", got=str(error)) from error
 
@@ -58,14 +60,17 @@ def folder_images(folder: Path) -> list[ImageFile]:
 
 
 def zip_images(handle: zipfile.ZipFile, archive: Path) -> list[ImageFile]:
-    """The images of an open zip, sorted by name; none is decoded."""
-    members = sorted((m for m in handle.infolist() if _is_image(m.filename)), key=lambda m: m.filename)
+    """The images of an open zip, or, where it has none, its latents, sorted by name; none is decoded."""
+    by_name = sorted(handle.infolist(), key=lambda m: m.filename)
+    members = [m for m in by_name if _is_image(m.filename)] or [
+        m for m in by_name if _is_image(m.filename, (LATENTS,))
+    ]
     return [ImageFile(f"{archive}:{m.filename}", _member(handle, m, archive)) for m in members]
 
 
-def _is_image(name: str) -> bool:
+def _is_image(name: str, suffixes: tuple[str, ...] = SUFFIXES) -> bool:
     hidden = any(part.startswith((".", "__MACOSX")) for part in name.split("/"))
-    return name.lower().endswith(SUFFIXES) and not hidden
+    return name.lower().endswith(suffixes) and not hidden
 
 
 def _member(handle: zipfile.ZipFile, member: zipfile.ZipInfo, archive: Path) -> Callable[[], bytes]:
@@ -85,32 +90,40 @@ def _member(handle: zipfile.ZipFile, member: zipfile.ZipInfo, archive: Path) -> 
 
 def _stack(images: Sequence[ImageFile], where: str) -> Tensor:
     require_images(images, where)
-    first = decode(images[0])
+    decoded = decoder_of(images)
+    first = decoded(images[0])
     shape = (len(images), *first.shape)
-    _require_memory(shape, where)
-    stacked = np.empty(shape, dtype=np.uint8)
+    _require_memory(shape, first.itemsize, where)
+    stacked = np.empty(shape, dtype=first.dtype)
     for row, image in enumerate(images):
-        pixels = first if row == 0 else decode(image)
-        require_same_shape(image, pixels, images[0], first.shape)
+        pixels = first if row == 0 else decoded(image)
+        require_same_kind(image, pixels, images[0], first)
         stacked[row] = pixels
     return torch.from_numpy(stacked)
 
 
 def require_images(images: Sequence[ImageFile], where: str) -> None:
     if not images:
-        raise FileError(where, expected="at least one PNG or JPEG image", got="none")
+        raise FileError(
+            where, expected="at least one PNG or JPEG image, or in a zip .npy latents", got="none"
+        )
 
 
-def require_same_shape(
-    image: ImageFile, pixels: np.ndarray, first: ImageFile, shape: tuple[int, ...]
-) -> None:
-    """Refuse an image of another shape (channels, height, width) than the first."""
-    if pixels.shape != shape:
+def require_same_kind(image: ImageFile, pixels: np.ndarray, first: ImageFile, like: np.ndarray) -> None:
+    """Refuse an image of another shape (channels, height, width) or type of numbers than the first."""
+    if pixels.shape != like.shape:
         raise FileError(
             image.name,
-            expected=f"the shape of {first.name}, {_shape(shape)}",
+            expected=f"the shape of {first.name}, {_shape(like.shape)}",
             got=_shape(pixels.shape),
             remedy="resize all images to one size and colour mode",
+        )
+    if pixels.dtype != like.dtype:
+        raise FileError(
+            image.name,
+            expected=f"the type of {first.name}, {like.dtype}",
+            got=str(pixels.dtype),
+            remedy="write all samples in one type",
         )
 
 
@@ -128,6 +141,29 @@ def decode(image: ImageFile) -> np.ndarray:
     return pixels[None] if pixels.ndim == 2 else pixels.transpose(2, 0, 1)
 
 
+def decoder_of(images: Sequence[ImageFile]) -> Callable[[ImageFile], np.ndarray]:
+    """What reads these files of a folder or zip."""
+    return decode_latent if images and images[0].name.lower().endswith(LATENTS) else decode
+
+
+def decode_latent(file: ImageFile) -> np.ndarray:
+    """The array (channels, height, width) of a .npy file, floats or uint8."""
+    array = decode_array(file)
+    if array.ndim != 3 or (array.dtype.kind != "f" and array.dtype != np.uint8):
+        expected = "(channels, height, width) of floats or uint8"
+        raise FileError(file.name, expected=expected, got=f"{array.dtype} {array.shape}")
+    return array
+
+
+def decode_array(file: ImageFile) -> np.ndarray:
+    """The array of a .npy file, in this machine's order of bytes; pickles are refused."""
+    try:
+        array = np.asarray(np.load(io.BytesIO(file.read()), allow_pickle=False))
+    except (*DAMAGE, MemoryError) as error:
+        raise FileError(file.name, expected="a whole .npy file of numbers", got=str(error)) from error
+    return np.asarray(array.astype(array.dtype.newbyteorder("="), copy=False))
+
+
 def _require_plain(picture: Any, name: str) -> None:
     """The header alone decides; no pixel has been decoded yet."""
     width, height = picture.size
@@ -142,15 +178,15 @@ def _require_plain(picture: Any, name: str) -> None:
         )
 
 
-def _require_memory(shape: tuple[int, ...], where: str) -> None:
-    wanted = int(np.prod(shape, dtype=object))
+def _require_memory(shape: tuple[int, ...], size: int, where: str) -> None:
+    wanted = size * int(np.prod(shape, dtype=object))
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     if wanted > memory // 2:
         raise FileError(
             where,
             expected=f"images that fit in half of this machine's {memory >> 20} MiB",
             got=f"{shape[0]} images, {wanted >> 20} MiB",
-            remedy="store them as one uint8 .npy file, which is read without being loaded",
+            remedy="store them as one .npy file, which is read without being loaded",
         )
 
 

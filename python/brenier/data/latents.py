@@ -18,6 +18,8 @@ from brenier.errors import InputError
 from brenier.types import Array
 
 READABLE = (torch.uint8, torch.float16, torch.bfloat16, torch.float32)
+MOST_LEVEL = 1e37
+"""Of scale and sigma: noise times more than that is not float32."""
 
 
 class NoisedLatents:
@@ -39,6 +41,9 @@ class NoisedLatents:
     ) -> None:
         self.scale = number(scale, "scale", lowest=-math.inf)
         self.sigma = number(sigma, "sigma", lowest=0.0)
+        if max(abs(self.scale), self.sigma) > MOST_LEVEL:
+            got = f"{self.scale:g} and {self.sigma:g}"
+            raise InputError("scale and sigma", expected=f"at most {MOST_LEVEL:g}, for float32", got=got)
         self.seed = noise.require_key(seed, "seed")
         if not isinstance(images, Tensor | np.ndarray) and isinstance(images, LatentSource):
             self._images: Tensor | LatentSource = images
@@ -82,7 +87,7 @@ class NoisedLatents:
         source: Any = self._images
         if not isinstance(source, Tensor):
             values = getattr(source, "byte_values", None) if hi > lo else None
-            return (source.read(lo, hi), None) if values is None else (source.read_bytes(lo, hi), values)
+            return (fetched(source, lo, hi), None) if values is None else (source.read_bytes(lo, hi), values)
         rows = source[lo:hi].flatten(1)
         return (rows, byte_values("-1..1")) if rows.dtype == torch.uint8 else (rows.float(), None)
 
@@ -92,7 +97,10 @@ class NoisedLatents:
         seeds : (N,) one per row, to noise row k with ε(seeds[k], indices[k]) in place of the stored noise
         """
         rows = self._checked(indices)
-        own = [self.seed] * len(rows) if seeds is None else [int(seed) for seed in seeds]
+        given = [self.seed] * len(rows) if seeds is None else seeds
+        own = [
+            noise.require_key(s, "seeds") for s in (given.tolist() if isinstance(given, Tensor) else given)
+        ]
         if len(own) != len(rows):
             raise InputError("seeds", expected=f"one per index, {len(rows)}", got=str(len(own)))
         pieces = [self._noise(seed, lo, hi - lo) for seed, lo, hi in runs(own, rows.tolist())]
@@ -188,22 +196,26 @@ def read_centred(source: LatentSource, lo: int, hi: int, centre: Tensor, out: Te
         return out
     if isinstance(source, NoisedLatents):
         return source.read(lo, hi, out, centre=centre)
-    rows = source.read(lo, hi, out)
-    if rows.shape != out.shape or rows.dtype != torch.float32:
-        raise InputError(
-            "targets",
-            expected=f"float32 {tuple(out.shape)} from read({lo}, {hi})",
-            got=f"{rows.dtype} {tuple(rows.shape)}",
-        )
+    rows = fetched(source, lo, hi, out)
     same = rows.data_ptr() == out.data_ptr()
     return (out if same else out.copy_(rows)).sub_(centre)  # a source may keep the rows it returns
+
+
+def fetched(source: LatentSource, lo: int, hi: int, out: Tensor | None = None) -> Tensor:
+    """What a source reads; raises InputError unless that is so many rows of float32."""
+    rows: Any = source.read(lo, hi) if out is None else source.read(lo, hi, out)
+    shape = (hi - lo, source.shape[1])
+    if not isinstance(rows, Tensor) or rows.shape != shape or rows.dtype != torch.float32:
+        got = f"{rows.dtype} {tuple(rows.shape)}" if isinstance(rows, Tensor) else type(rows).__name__
+        raise InputError("targets", expected=f"a float32 tensor {shape} from read({lo}, {hi})", got=got)
+    return rows
 
 
 def read_rows(source: LatentSource, rows: slice | Tensor) -> Tensor:
     """A range, or single rows in the order given, float32."""
     if isinstance(rows, slice):
-        return source.read(rows.start, rows.stop)
-    pieces = [source.read(lo, hi) for _, lo, hi in runs([0] * len(rows), rows.tolist())]
+        return fetched(source, rows.start, rows.stop)
+    pieces = [fetched(source, lo, hi) for _, lo, hi in runs([0] * len(rows), rows.tolist())]
     return torch.cat(pieces) if pieces else torch.empty(0, source.shape[1])
 
 
@@ -219,7 +231,9 @@ def runs(seeds: list[int], rows: list[int]) -> list[tuple[int, int, int]]:
 
 
 def number(value: float, what: str, *, lowest: float) -> float:
-    if not (isinstance(value, int | float) and math.isfinite(value) and value >= lowest):
+    if not (
+        isinstance(value, int | float | np.integer | np.floating) and math.isfinite(value) and value >= lowest
+    ):
         bound = "" if lowest == -math.inf else f" ≥ {lowest:g}"
         raise InputError(what, expected=f"a finite number{bound}", got=repr(value))
     return float(value)

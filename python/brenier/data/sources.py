@@ -5,7 +5,9 @@ What a source's values mean is said where it is made (``value_range``, as in loa
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import math
+import os
+from collections.abc import Callable, Sequence
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
@@ -62,13 +64,14 @@ class Source:
         layout: str = "nchw",
         what: str = "source",
     ) -> None:
+        length, *rest = checked_shape((length, *row_shape), what)
         if stored_dtype not in STORED:
             raise InputError(what, expected="uint8 or floating-point numbers", got=str(stored_dtype))
         if value_range == "uint8":
             raise InputError("value_range", expected="raw, 0..1 or -1..1", got=repr(value_range))
-        rows, self.image_shape = image_rows(torch.zeros(1, *row_shape, dtype=stored_dtype), layout, what)
+        rows, self.image_shape = image_rows(torch.zeros(1, *rest, dtype=stored_dtype), layout, what)
         _, conversion = to_range(rows, value_range, what)
-        self.shape = (int(length), rows.shape[1])
+        self.shape = (length, rows.shape[1])
         self.value_range, self.layout, self.what = value_range, layout, what
         self.note = conversion
         self.byte_values = byte_values(value_range) if stored_dtype == torch.uint8 else None
@@ -97,9 +100,18 @@ class Source:
         raise NotImplementedError
 
 
+def checked_shape(shape: Any, what: str) -> tuple[int, ...]:
+    """A shape (n, ...) as whole numbers; raises InputError."""
+    sizes = tuple(shape) if isinstance(shape, Sequence) else ()
+    if not sizes or not all(isinstance(size, int | np.integer) and size >= 0 for size in sizes):
+        raise InputError(what, expected="a shape (n, ...) of whole numbers ≥ 0", got=repr(shape))
+    return tuple(int(size) for size in sizes)
+
+
 def require_range(lo: int, hi: int, length: int) -> None:
-    if not 0 <= lo <= hi <= length:
-        raise InputError("range", expected=f"0 ≤ lo ≤ hi ≤ {length}", got=f"{lo}, {hi}")
+    whole = isinstance(lo, int | np.integer) and isinstance(hi, int | np.integer)
+    if not (whole and 0 <= lo <= hi <= length):
+        raise InputError("range", expected=f"whole numbers 0 ≤ lo ≤ hi ≤ {length}", got=f"{lo!r}, {hi!r}")
 
 
 def delivered(rows: Tensor, out: Tensor | None) -> Tensor:
@@ -152,8 +164,11 @@ class CallableSource(Source):
         value_range: str,
         layout: str = "nchw",
     ) -> None:
-        super().__init__(shape[0], tuple(shape[1:]), dtype, value_range, layout, "function")
-        self._function, self._stored = function, (tuple(shape[1:]), dtype)
+        if not callable(function):
+            raise InputError("function", expected="a function of (lo, hi)", got=repr(function))
+        length, *row_shape = checked_shape(shape, "shape")
+        super().__init__(length, tuple(row_shape), dtype, value_range, layout, "function")
+        self._function, self._stored = function, (tuple(row_shape), dtype)
 
     def stored(self, lo: int, hi: int) -> Tensor:
         rows = as_tensor(self._function(lo, hi), "rows of the function")
@@ -179,14 +194,15 @@ class FlippedSource:
 
     def __init__(self, source: LatentSource, image_shape: tuple[int, int, int] | None = None) -> None:
         shape = image_shape or getattr(source, "image_shape", None)
-        if shape is None or np.prod(shape) != source.shape[1]:
+        sizes = () if shape is None else checked_shape(shape, "image_shape")
+        if len(sizes) != 3 or math.prod(sizes) != source.shape[1]:
             raise InputError(
                 "image_shape",
                 expected=f"(channels, height, width) with {source.shape[1]} numbers",
                 got=str(shape),
                 remedy="pass image_shape=",
             )
-        self.source, self.image_shape = source, shape
+        self.source, self.image_shape = source, (sizes[0], sizes[1], sizes[2])
         self.shape = (2 * len(source), source.shape[1])
         self.byte_values: Tensor | None = getattr(source, "byte_values", None)
         self.note = f"{getattr(source, 'note', 'as the source gives them')}, with mirror images"
@@ -217,7 +233,8 @@ def open_source(
     """A source of whatever can be one: a source itself, a tensor or array, or the name of a file or folder.
 
     Files: .npy and .safetensors (one tensor of one file, or ``name*.safetensors`` shards in order of their
-    names), a folder or a .zip of images. Nothing but headers is read. Raises FileError and InputError.
+    names), a folder or a .zip of images, or a .zip of .npy latents as EDM2 writes them. Nothing but headers is
+    read. Raises FileError and InputError.
     """
     from brenier.data.file_sources import open_file  # it builds on this module
 
@@ -225,4 +242,7 @@ def open_source(
         return ArraySource(targets, value_range=value_range, layout=layout)
     if isinstance(targets, LatentSource):
         return targets
+    if not isinstance(targets, str | os.PathLike):
+        expected = "a source, a tensor, an array, or the name of a file or folder"
+        raise InputError("targets", expected=expected, got=type(targets).__name__)
     return open_file(targets, value_range=value_range, layout=layout, tensor=tensor)

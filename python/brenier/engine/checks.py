@@ -75,8 +75,9 @@ def as_tensor(value: Any, what: str) -> Tensor:
         return value.detach().resolve_neg()
     array = as_array(value, what)
     straight = array.flags.aligned and all(s >= 0 and s % array.itemsize == 0 for s in array.strides)
-    if not (straight and array.flags.writeable and array.dtype.isnative):
-        array = array.astype(array.dtype.newbyteorder("="), order="C")
+    plain = np.dtype(array.dtype.str).newbyteorder("=")  # torch does not know C's long long, the same bytes
+    if not (straight and array.flags.writeable and array.dtype.isnative and array.dtype.num == plain.num):
+        array = array.astype(plain, order="C")
     return torch.from_numpy(array)
 
 
@@ -255,3 +256,11 @@ def last_winners(warm: Any, rows: int, targets: int, device: torch.device) -> Te
         expected = f"indices of targets, from -1 (none) to {targets - 1}"
         raise InputError("warm", expected=expected, got=f"{guesses[i].item()} at [{i}]", remedy=remedy)
     return guesses
+
+
+def count(value: Any, what: str, *, lowest: int = 1) -> int:
+    """A whole number ≥ lowest as an int, of numpy's too; True and False are none. Raises InputError."""
+    whole = isinstance(value, int | np.integer) and not isinstance(value, bool)
+    if not (whole and value >= lowest):
+        raise InputError(what, expected=f"an integer ≥ {lowest}", got=shown(value))
+    return int(value)

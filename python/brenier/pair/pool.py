@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, Literal, NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -13,6 +15,7 @@ from brenier.data import noise as noises
 from brenier.engine import checks
 from brenier.engine.ranks import this_rank
 from brenier.errors import InputError
+from brenier.pair.companions import classes, conditions, identity_of, of_rows
 from brenier.pair.condition import SHARE
 from brenier.pair.pairing import pair
 from brenier.pair.ranks import check_scope, exchange
@@ -38,11 +41,12 @@ class PairedPool:
     drawn by (seed, row number), is re-ordered to minimise Σ‖y_i − ε_π(i)‖². The order of the data stays, each pair is
     handed out once, and pool number k depends on nothing but (seed, k): not on workers, threads or earlier pools.
 
-    source : tensor or array (n, ...), data set with items by index, or loader (an iterable over batches); items and
-        batches may be tuples, the data first
+    source : tensor or array (n, ...), data set with items by index, or loader (an iterable over batches, read in the
+        caller's thread; what it draws from torch's global generator comes from `seed`, and the caller's numbers stay
+        as they were); items and batches may be tuples, the data first
     pool, batch : pairs per assignment, and per micro-batch, which divides it
-    labels : (n,) classes of the data set, or True for the source's second field: noise is then assigned within each
-        class of the pool. Without, all rows together (see brenier.pair)
+    labels : (n,) classes of the data set, numbers or strings, or True for the source's second field: noise is then
+        assigned within each class of the pool. Without, all rows together (see brenier.pair)
     condition : (n, ...) of the data set, or True for the source's second field: as in brenier.pair
     gap : as in brenier.pair
     seed : of noise and order
@@ -78,22 +82,31 @@ class PairedPool:
         scope: Literal["rank", "global"] = "rank",
         group: Any = None,
     ) -> None:
-        if not (isinstance(batch, int) and batch >= 1):
-            raise InputError("batch", expected="an integer ≥ 1", got=repr(batch))
+        pool, batch = checks.count(pool, "pool"), checks.count(batch, "batch")
         self.ranks = this_rank(group, exchanging=scope == "global")
         self.scope = check_scope(scope, pool, self.ranks)
         self.share_of_pool = pool // self.ranks.world if scope == "global" else pool
-        if not (isinstance(pool, int) and pool >= 1) or self.share_of_pool % batch:
+        if self.share_of_pool % batch:
             expected = f"a multiple of batch = {batch}" + (" for every rank" if scope == "global" else "")
             raise InputError("pool", expected=expected, got=repr(pool), remedy="pool=32 * batch, for example")
-        self.pool, self.batch, self.seed, self.position = pool, batch, int(seed), 0
-        self.labels, self.condition = (
-            _per_row(labels, "labels", source),
-            _per_row(condition, "condition", source),
-        )
+        self.pool, self.batch, self.seed, self.position = pool, batch, noises.require_key(seed, "seed"), 0
+        self.labels, self.condition = classes(labels, source), conditions(condition, source)
         self.share, self.gap, self.drop_last = share, checks.number(gap, "gap"), drop_last
-        self.stream = open_stream(source, self.seed, epochs, workers)
+        self.stream = open_stream(source, self.seed, epochs, workers, self.ranks.rank)
         self._own_stream = isinstance(self.stream, LoaderStream)
+        self.identity = {
+            "kind": "pool",
+            "seed": self.seed,
+            "pool": self.pool,
+            "batch": self.batch,
+            "scope": self.scope,
+            "world": self.ranks.world,
+            "source": self.stream.identity,
+            "labels": identity_of(self.labels),
+            "condition": identity_of(self.condition),
+            "share": None if identity_of(self.condition) is None else float(share),
+            "gap": self.gap,
+        }
         self.seconds = 0.0  # spent on pairing, in the background or not
         self.waited = 0.0  # spent by the caller on waiting for a pool
         self.background = background
@@ -122,24 +135,12 @@ class PairedPool:
         return PairedBatch(*(_cut(field, lo, lo + count) for field in made))
 
     def state_dict(self) -> dict[str, Any]:
-        """All there is to resume from: plain numbers."""
-        return {
-            "kind": "pool",
-            "seed": self.seed,
-            "pool": self.pool,
-            "batch": self.batch,
-            "scope": self.scope,
-            "world": self.ranks.world,
-            "position": self.position,
-        }
+        """All there is to resume from: plain numbers and words, what tells the pool from others and its position."""
+        return {**self.identity, "position": self.position}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Continue where `state` was taken; raises InputError where it belongs to another pool."""
-        own = {name: value for name, value in self.state_dict().items() if name != "position"}
-        given = {name: state.get(name) for name in own}
-        if given != own:
-            raise InputError("state", expected=str(own), got=str(given), remedy="build it as it was")
-        self.position = int(state["position"])
+        self.position = position_in(state, self.identity)
 
     # ---- one pool ahead
 
@@ -160,24 +161,38 @@ class PairedPool:
             self.waited += time.perf_counter() - began
 
     def _start(self, number: int) -> Future[PairedBatch]:
-        if self.background:
-            self._thread = self._thread or _quiet_thread()
-            return self._thread.submit(self._make, number)
         made: Future[PairedBatch] = Future()
-        made.set_result(self._make(number))
-        return made
+        if not self.background:
+            made.set_result(self._make(number))
+            return made
+        self._thread = self._thread or _quiet_thread()
+        if not self._own_stream:
+            return self._thread.submit(self._make, number)
+        try:
+            return self._thread.submit(self._pair, number, self._rows(number))
+        except Exception as error:  # of the loader: for whom it concerns, once the pool before is used up
+            made.set_exception(error)
+            return made
 
     def _make(self, number: int) -> PairedBatch:
+        return self._pair(number, self._rows(number))
+
+    def _rows(self, number: int) -> Rows:
+        """The rows of this rank's part of its pool number `number`."""
+        plain = self._own_stream or self.scope == "global"
+        return self._read(number if plain else number * self.ranks.world + self.ranks.rank)
+
+    def _pair(self, number: int, rows: Rows) -> PairedBatch:
         """This rank's part of its pool number `number`."""
         rank, world = self.ranks.rank, self.ranks.world
         together = self.scope == "global"
         first = number * self.pool if together else (number * world + rank) * self.pool  # of the pool's noise
-        rows = self._read(number if self._own_stream else number if together else number * world + rank)
         began = time.perf_counter()
         noise = self._paired_noise(rows, first) if len(rows.index) else torch.empty(0)
         self.seconds += time.perf_counter() - began
         fields = rows.fields or (torch.empty(0),)
-        labels = self.labels[rows.index] if isinstance(self.labels, Tensor) else [*fields, None][1]
+        given = isinstance(self.labels, Tensor | np.ndarray)
+        labels = of_rows(rows, self.labels) if given else [*fields, None][1]
         return PairedBatch(fields[0], noise, rows.index, labels, fields[2:])
 
     def _read(self, pool_number: int) -> Rows:
@@ -198,7 +213,7 @@ class PairedPool:
     def _paired_noise(self, rows: Rows, first: int) -> Tensor:
         data = checks.as_tensor(rows.fields[0], "data")
         flat = data.reshape(len(data), -1).cpu()
-        labels, condition = self._of_rows(rows, self.labels), self._of_rows(rows, self.condition)
+        labels, condition = of_rows(rows, self.labels), of_rows(rows, self.condition)
         parts = self.ranks.world if self.scope == "global" else 1
         drawn = noises.normal(self.seed, first, parts * len(flat), flat.shape[1], stream=noises.Stream.POOL)
         if parts == 1:
@@ -210,15 +225,16 @@ class PairedPool:
         mine = torch.from_numpy(order)[self.ranks.rank * len(flat) :][: len(flat)]
         return drawn[mine].reshape(data.shape)
 
-    def _of_rows(self, rows: Rows, wish: Array | bool | None) -> Tensor | None:
-        if wish is None or wish is False:
-            return None
-        if wish is not True:
-            return torch.as_tensor(wish)[rows.index]
-        if len(rows.fields) < 2:
-            expected = "a source whose items have a second field"
-            raise InputError("labels or condition = True", expected=expected, got="one field")
-        return torch.as_tensor(rows.fields[1])
+
+def position_in(state: Any, identity: dict[str, Any]) -> int:
+    """The position that a state holds; raises InputError for one of another identity, or for none at all."""
+    given = {name: state.get(name) for name in identity} if isinstance(state, Mapping) else state
+    if given != identity:
+        other = [name for name in identity if isinstance(given, dict) and given[name] != identity[name]]
+        shown = {name: given[name] for name in other} if other else given
+        expected = str({name: identity[name] for name in other or identity})
+        raise InputError("state", expected=expected, got=str(shown), remedy="build it as it was")
+    return noises.require_key(state.get("position"), "state: position")
 
 
 def _quiet_thread() -> ThreadPoolExecutor:
@@ -240,17 +256,3 @@ def _cut(field: Any, lo: int, hi: int) -> Any:
     if isinstance(field, tuple):
         return tuple(_cut(one, lo, hi) for one in field)
     return None if field is None else field[lo:hi]
-
-
-def _per_row(value: Any, what: str, source: Any) -> Tensor | bool | None:
-    """One entry per item of the source, as a tensor."""
-    if value is None or isinstance(value, bool):
-        return value
-    if not hasattr(source, "__len__") or not hasattr(source, "__getitem__"):
-        remedy = "let the loader hand them out as the second field"
-        raise InputError(what, expected="True or None with a loader", got=type(value).__name__, remedy=remedy)
-    tensor = checks.as_tensor(value, what)
-    if tensor.ndim == 0 or len(tensor) != len(source):
-        expected = f"shape (n, ...) with n = {len(source)}"
-        raise InputError(what, expected=expected, got=f"shape {tuple(tensor.shape)}")
-    return tensor.cpu()

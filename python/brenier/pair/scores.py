@@ -36,7 +36,7 @@ def _class_numbers(labels: Any, count: int) -> np.ndarray:
     """0, 1, ... for the classes of labels, which may be of any kind that sorts."""
     remedy = "pass one class per row: integers, strings or an array of one type"
     try:
-        classes = _class_array(labels)
+        classes = class_array(labels)
         if classes.shape != (count,):
             raise InputError(
                 "labels", expected=f"shape (N,) = ({count},)", got=f"shape {classes.shape}", remedy=remedy
@@ -50,7 +50,8 @@ def _class_numbers(labels: Any, count: int) -> np.ndarray:
         raise InputError("labels", expected="classes that sort", got=str(error), remedy=remedy) from error
 
 
-def _class_array(labels: Any) -> np.ndarray:
+def class_array(labels: Any) -> np.ndarray:
+    """Labels of any kind as an array."""
     if isinstance(labels, Tensor):
         return to_numpy(labels, "labels")
     if isinstance(labels, np.ma.MaskedArray):

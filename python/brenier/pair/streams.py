@@ -12,9 +12,13 @@ from typing import Any, NamedTuple, Protocol
 import torch
 from torch import Tensor
 
+from brenier.data import noise
 from brenier.data.order import Shuffle
 from brenier.engine import checks
 from brenier.errors import InputError
+from brenier.solve.fingerprint import fingerprint
+
+SAMPLED = 64  # rows that go into the identity of a tensor
 
 
 class Rows(NamedTuple):
@@ -28,9 +32,10 @@ class Rows(NamedTuple):
 
 
 class RowStream(Protocol):
-    """Rows by number; `total` rows in all, None for no end."""
+    """Rows by number; `total` rows in all, None for no end; `identity` tells its source from others where known."""
 
     total: int | None
+    identity: str | None
 
     def take(self, first: int, count: int) -> Rows: ...
 
@@ -45,6 +50,9 @@ class DatasetStream:
     def __init__(self, source: Any, seed: int, epochs: int | None, workers: int) -> None:
         self.source, self.order = source, Shuffle(len(source), seed)
         self.total = None if epochs is None else epochs * len(source)
+        self.identity: str | None = f"{len(source)} items" + (
+            sample(source) if isinstance(source, Tensor) else ""
+        )
         self._readers = ThreadPoolExecutor(workers, "brenier-rows") if workers else None
 
     def take(self, first: int, count: int) -> Rows:
@@ -60,20 +68,25 @@ class DatasetStream:
 class LoaderStream:
     """Rows of an iterable over batches, in its order, begun again whenever it ends.
 
-    A row before the last one taken means starting the loader again and skipping: so a resumed run sees the same
-    rows where the loader's own order is the same every time it is started.
+    What is drawn meanwhile from torch's global generator, such as the order of a DataLoader with shuffle=True, comes
+    from `seed`, and the generator is left as it was: so rows are read in the thread that asks for them, whose numbers
+    nobody else draws. A row before the last one taken means starting the loader again and skipping: so a resumed
+    run sees the same rows, unless the loader has a generator of its own, which goes on.
     """
 
-    def __init__(self, source: Iterable[Any], epochs: int | None) -> None:
-        self.source, self.epochs = source, epochs
+    def __init__(self, source: Iterable[Any], epochs: int | None, seed: int) -> None:
+        self.source, self.epochs, self.seed = source, epochs, seed
         self.total: int | None = None  # known once a counted stream has ended
+        self.identity: str | None = None
         self._batches: Iterator[tuple[Any, ...]]
         self._kept: list[tuple[Any, ...]]
         self._number: int
+        self._random: Tensor
         self._restart()
 
     def _restart(self) -> None:
         self._batches, self._kept, self._number = self._endless(), [], 0
+        self._random = torch.Generator().manual_seed(self.seed).get_state()
 
     def _endless(self) -> Iterator[tuple[Any, ...]]:
         epoch = 0
@@ -86,8 +99,22 @@ class LoaderStream:
             epoch += 1
 
     def take(self, first: int, count: int) -> Rows:
+        theirs = torch.get_rng_state()
+        torch.set_rng_state(self._random)
+        try:
+            return self._take(first, count)
+        except BaseException:
+            self._restart()  # an iterator that has raised is at its end
+            torch.set_rng_state(self._random)
+            raise
+        finally:
+            self._random = torch.get_rng_state()
+            torch.set_rng_state(theirs)
+
+    def _take(self, first: int, count: int) -> Rows:
         if first < self._number:
             self._restart()
+            torch.set_rng_state(self._random)
         while first > self._number:
             if not self._next(min(first - self._number, 4096)):
                 break
@@ -110,6 +137,12 @@ class LoaderStream:
         self._kept = [rest] if len(rest[0]) else []
         self._number += len(taken[0])
         return taken
+
+
+def sample(source: Tensor) -> str:
+    """The digest of some rows, spread evenly, of shape and type: what tells a tensor from others at little cost."""
+    rows = source[:: max(1, len(source) // SAMPLED)][:SAMPLED]
+    return f" {tuple(source.shape[1:])} {fingerprint(rows)[:32]}"
 
 
 def as_fields(item: Any) -> tuple[Any, ...]:
@@ -135,8 +168,11 @@ def join(column: tuple[Any, ...]) -> Any:
     return [entry for part in column for entry in part]
 
 
-def open_stream(source: Any, seed: int, epochs: int | None, workers: int) -> RowStream:
-    """The stream of a tensor or array, of a data set with items by index, or of an iterable over batches."""
+def open_stream(source: Any, seed: int, epochs: int | None, workers: int, rank: int) -> RowStream:
+    """The stream of a tensor or array, of a data set with items by index, or of an iterable over batches.
+
+    rank : of the loader, which is this rank's own: loaders of several ranks draw different numbers
+    """
     if epochs is not None and not (isinstance(epochs, int) and epochs >= 1):
         raise InputError("epochs", expected="an integer ≥ 1, or None for no end", got=repr(epochs))
     if not (isinstance(workers, int) and workers >= 0):
@@ -146,7 +182,8 @@ def open_stream(source: Any, seed: int, epochs: int | None, workers: int) -> Row
     if hasattr(source, "__getitem__") and hasattr(source, "__len__"):
         return DatasetStream(source, seed, epochs, workers)
     if isinstance(source, Iterable) and not isinstance(source, Iterator):
-        return LoaderStream(source, epochs)
+        key = noise.integers(seed, rank, 1, 1 << 62, stream=noise.Stream.POOL)
+        return LoaderStream(source, epochs, int(key[0]))
     raise InputError(
         "source",
         expected="a tensor, a data set with items by index, or a loader that can be iterated again",

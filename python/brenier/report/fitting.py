@@ -27,6 +27,7 @@ from brenier.data.interrupts import held
 from brenier.data.noise import Stream, normal
 from brenier.errors import BrenierError, FileError, InputError, NotConvergedWarning
 from brenier.report.record import new_record, plain, write_record
+from brenier.solve.labelled import integer_labels
 from brenier.solve.memory import must_stream
 
 Say = Callable[[str], None]
@@ -102,7 +103,7 @@ def read_or_stream(
     """The rows in memory, or a source where their fit would not fit there, and how the values were read."""
     source = source_or_none(path, reading)
     if flips:
-        source = FlippedSource(require_source(path, source))  # refuses what has no image shape
+        source = FlippedSource(require_images(path, source))
     if source is not None and must_stream((source.shape[0], source.shape[1]), max_memory):
         return source, f"streamed; {note_of(source)}"
     if source is not None and flips:
@@ -116,9 +117,10 @@ def note_of(source: LatentSource) -> str:
     return getattr(source, "note", "as the source gives them")
 
 
-def require_source(path: Path, source: LatentSource | None) -> LatentSource:
-    if source is None:
-        raise InputError("flips", expected="a file of images", got=str(path), remedy="leave it out")
+def require_images(path: Path, source: LatentSource | None) -> LatentSource:
+    if source is None or getattr(source, "image_shape", None) is None:
+        got = "" if source is None else f", rows of {source.shape[1]} numbers"
+        raise InputError("flips", expected="a file of images", got=f"{path}{got}", remedy="leave it out")
     return source
 
 
@@ -180,7 +182,7 @@ def pair_file(
     say(f"{data}: {describe(loaded.array)}; {loaded.note}")
     rows = loaded.array.float()
     epsilon = given_noise(noise, seed, rows)
-    classes = None if labels is None else torch.from_numpy(read_numbers(labels))
+    classes = None if labels is None else integer_labels(read_numbers(labels), len(rows))
     pairing = brenier.pair(rows, epsilon, labels=classes)
     permutation = torch.as_tensor(pairing.permutation)
     with replacing(out) as temporary:

@@ -18,6 +18,7 @@ from brenier.diffusion.training import Precision
 from brenier.errors import InputError
 from brenier.report.fitting import describe, require_outputs
 from brenier.report.record import new_record, plain, write_record
+from brenier.solve.labelled import integer_labels
 
 Say = Callable[[str], None]
 
@@ -82,7 +83,7 @@ def train_file(
         checkpoint=checkpoint,
         checkpoint_every=checkpoint_every,
         resume=resume,
-        labels=None if labels is None else torch.from_numpy(read_numbers(labels)),
+        labels=None if labels is None else integer_labels(read_numbers(labels), len(loaded.array)),
         condition=classes,
         seed=seed,
         device=device,

@@ -73,7 +73,9 @@ class ConditionalSampler:
             groups = grouped(self.coarse.assign(noise).numpy())
             order = np.concatenate([own for _, own in groups])  # at once: torch wakes its threads each time
             parted = noise[torch.from_numpy(order)].split([len(own) for _, own in groups])
-            yield [piece for (part, _), own in zip(groups, parted, strict=True) for piece in self.cut(part, own)]
+            yield [
+                piece for (part, _), own in zip(groups, parted, strict=True) for piece in self.cut(part, own)
+            ]
 
     def cut(self, part: int, noise: Tensor) -> list[Piece]:
         """Few enough draws for lists of any length to fit."""

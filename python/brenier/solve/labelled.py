@@ -109,6 +109,8 @@ def integer_labels(labels: Array, rows: int) -> Tensor:
         raise InputError(
             "labels", expected=f"integers of shape ({rows},)", got=f"{given.dtype} {tuple(given.shape)}"
         )
+    if given.dtype == torch.uint64 and bool((given.numpy() > np.iinfo(np.int64).max).any()):
+        raise InputError("labels", expected="integers below 2**63", got=str(given.numpy().max()))
     return given.long()
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import copy
 import hashlib
 import time
+from collections.abc import Mapping
 from typing import Any, Protocol
 
 import numpy as np
@@ -19,9 +20,11 @@ from torch import Tensor
 from brenier.data import noise
 from brenier.data.latents import number
 from brenier.data.order import Shuffle
+from brenier.engine import checks
 from brenier.engine.ranks import Ranks, this_rank
 from brenier.errors import InputError
 from brenier.pair import PairedPool
+from brenier.pair.pool import position_in
 from brenier.solve import Potential, StreamedPotential
 from brenier.solve.problem import row_norms, subtract
 from brenier.solve.start import LEAST_QUANTILE, quantiles
@@ -45,7 +48,11 @@ class PairSource:
     moving: tuple[str, ...] = ("position",)  # what of the state is progress, not identity
 
     def __init__(self, batch: int, seed: int) -> None:
-        self.batch, self.seed, self.position = positive(batch, "batch"), int(seed), 0
+        self.batch, self.seed, self.position = (
+            checks.count(batch, "batch"),
+            noise.require_key(seed, "seed"),
+            0,
+        )
         self.seconds = 0.0  # spent on pairing, beyond drawing noise
 
     def __iter__(self) -> PairSource:
@@ -61,16 +68,13 @@ class PairSource:
         raise NotImplementedError
 
     def state_dict(self) -> dict[str, Any]:
-        """All there is to resume from: plain numbers."""
+        """All there is to resume from: plain numbers and words."""
         return {"kind": self.kind, "seed": self.seed, "batch": self.batch, "position": self.position}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Continue where `state` was taken; raises InputError where it belongs to another coupling."""
         own = {name: value for name, value in self.state_dict().items() if name not in self.moving}
-        given = {name: state.get(name) for name in own}
-        if given != own:
-            raise InputError("state", expected=str(own), got=str(given), remedy="build it as it was")
-        self.position = int(state["position"])
+        self.position = position_in(state, own)
 
 
 class IndependentCoupling(PairSource):
@@ -84,7 +88,7 @@ class IndependentCoupling(PairSource):
 
     def __init__(self, images: int, dim: int, batch: int = 64, seed: int = 0) -> None:
         super().__init__(batch, seed)
-        self.dim, self.order = positive(dim, "dim"), Shuffle(images, seed)
+        self.dim, self.order = checks.count(dim, "dim"), Shuffle(images, self.seed)
 
     def _draw(self, first: int) -> tuple[Tensor, Tensor]:
         return draw_noise(self.seed, first, self.batch, self.dim, "TRAIN"), self.order.take(first, self.batch)
@@ -103,7 +107,7 @@ class PooledCoupling(PairSource):
         self.pairs = pairs
 
     def state_dict(self) -> dict[str, Any]:
-        return super().state_dict() | {"pool": self.pairs.pool}
+        return self.pairs.identity | super().state_dict()
 
     def _draw(self, first: int) -> tuple[Tensor, Tensor]:
         found = self.pairs.rows(first, self.batch)
@@ -148,11 +152,12 @@ class Coupling(PairSource):
         balance: float = 0.0,
         ranks: bool = True,
     ) -> None:
-        super().__init__(batch, noise.require_key(seed, "seed"))
+        super().__init__(batch, seed)
         self.potential, self.balance = potential, number(balance, "balance", lowest=0.0)
-        self.dim = width_of(potential) if dim is None else positive(dim, "dim")
-        self.fingerprint = fingerprint_of(potential)
-        self.ahead, self.ranks = positive(ahead, "ahead"), this_rank() if ranks else Ranks()
+        self.dim = width_of(potential) if dim is None else checks.count(dim, "dim")
+        self.fingerprint, heights = fingerprint_of(potential), getattr(potential, "heights", None)
+        self.targets = len(heights) if isinstance(heights, Tensor) else None  # not known of every assigner
+        self.ahead, self.ranks = checks.count(ahead, "ahead"), this_rank() if ranks else Ranks()
         if subspace is not None and (balance or not isinstance(potential, Potential)):
             raise InputError("subspace", expected="a brenier.Potential and balance=0", got=repr(subspace))
         self.pairs = None if subspace is None else SubspacePairs(potential, subspace, self.seed, self.ranks)
@@ -165,18 +170,15 @@ class Coupling(PairSource):
         state |= {"subspace": self.pairs.subspace if self.pairs else None, "dim": self.dim}
         state |= {"potential": self.fingerprint}
         if self.level:
-            state |= {"ahead": self.ahead, "counts": self.level.counts.clone()}
+            state |= {"ahead": self.ahead, "counts": self.level.counts.tolist()}
         return state
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        counts: Any = state.get("counts")
-        wanted = None if self.level is None else self.level.counts.shape
-        if (None if counts is None else counts.shape) != wanted:
-            raise InputError("state", expected=f"counts of shape {wanted}", got="others")
+        counts = counts_in(state, None if self.level is None else len(self.level.counts))
         super().load_state_dict(state)
         self._block = None
-        if self.level:
-            self.level.counts = counts.clone()
+        if self.level and counts is not None:
+            self.level.counts = counts
 
     def _draw(self, first: int) -> tuple[Tensor, Tensor]:
         began = time.perf_counter()
@@ -198,11 +200,9 @@ class Coupling(PairSource):
         x = torch.cat([draw_noise(self.seed, first, self.batch, self.dim, "TRAIN") for first in numbers])
         began = time.perf_counter()
         potential = self.potential if self.level is None else self.level.potential()
-        indices = torch.as_tensor(potential.assign(x.to(device_of(potential)))).cpu()
+        found = potential.assign(x.to(device_of(potential)))
         self.seconds += time.perf_counter() - began
-        if (indices < 0).any():
-            raise InputError("potential", expected="a target for every noise", got="-1: no height is finite")
-        return x, indices
+        return x, winners(found, len(x), self.targets)
 
     def _settle(self) -> None:
         """Forget a block that is handed out, once its targets are counted."""
@@ -241,6 +241,32 @@ def temperature_of(potential: Potential) -> float:
     return spread / max(float(quantiles(np.array([1 / len(norms)]))[0]), LEAST_QUANTILE)
 
 
+def winners(found: Any, rows: int, targets: int | None) -> Tensor:
+    """What an assigner returned, int64 (rows,) on the CPU; raises InputError for anything but a target for each."""
+    indices = checks.as_tensor(found, "potential.assign(x)").cpu()
+    if indices.shape != (rows,) or indices.dtype not in checks.WHOLE or indices.dtype == torch.bool:
+        got = f"{checks.name_of(indices.dtype)} {tuple(indices.shape)}"
+        raise InputError("potential.assign(x)", expected=f"whole numbers of shape ({rows},)", got=got)
+    if (indices < 0).any():
+        raise InputError("potential", expected="a target for every noise", got="-1: no height is finite")
+    if targets is not None and (indices >= targets).any():
+        expected = f"indices below its {targets} targets"
+        raise InputError("potential.assign(x)", expected=expected, got=str(int(indices.max())))
+    return indices.long()
+
+
+def counts_in(state: Any, targets: int | None) -> Tensor | None:
+    """How often each target has come, int64 (targets,), None without balance; raises InputError for other counts."""
+    given = state.get("counts") if isinstance(state, Mapping) else None
+    if given is None and targets is None:
+        return None
+    counts = None if given is None else checks.as_tensor(given, "state: counts")
+    if counts is None or counts.dtype != torch.int64 or counts.shape != (targets,) or (counts < 0).any():
+        expected = "no counts" if targets is None else f"counts of {targets} targets"
+        raise InputError("state", expected=expected, got="none" if counts is None else "others")
+    return counts.clone()
+
+
 def draw_noise(seed: int, first: int, rows: int, dim: int, stream: str) -> Tensor:
     """Noise numbers first to first + rows − 1 of a stream, float32 (rows, d)."""
     return torch.as_tensor(noise.normal(seed, first, rows, dim, stream=noise.Stream[stream]))
@@ -264,9 +290,3 @@ def width_of(potential: Any) -> int:
             "dim", expected="the width of the noise, d", got="a potential without .targets (n, d)"
         )
     return int(targets.shape[1])
-
-
-def positive(value: int, what: str) -> int:
-    if not (isinstance(value, int) and value >= 1):
-        raise InputError(what, expected="an integer ≥ 1", got=repr(value))
-    return value

@@ -1,0 +1,58 @@
+"""A pattern names safetensors shards wherever a file may be named, streamed or in memory."""
+
+from pathlib import Path
+
+import brenier
+import pytest
+import torch
+from brenier.data import load_array, open_source
+from brenier.errors import FileError, InputError
+from helpers.commands import ok
+from safetensors.torch import save_file
+
+ROWS = torch.randn(40, 6, generator=torch.Generator().manual_seed(0))
+
+
+@pytest.fixture
+def pattern(tmp_path: Path) -> Path:
+    save_file({"a": ROWS[:13].contiguous()}, tmp_path / "s-0.safetensors")
+    save_file({"a": ROWS[13:].contiguous()}, tmp_path / "s-1.safetensors")
+    return tmp_path / "s-*.safetensors"
+
+
+@pytest.mark.parametrize("max_memory", [None, 1 << 30])
+def test_fit_takes_a_pattern_in_memory(pattern: Path, max_memory: int | None) -> None:
+    found = brenier.fit(str(pattern), tol=0.3, progress=False, max_memory=max_memory).potential
+    plain = brenier.fit(ROWS, tol=0.3, progress=False).potential
+    assert torch.equal(found.targets, ROWS)
+    assert torch.equal(found.heights, plain.heights)
+
+
+def test_the_commands_take_a_pattern(pattern: Path, tmp_path: Path) -> None:
+    ok("fit", pattern, "--tol", "0.3", "--out", tmp_path / "p.safetensors")
+    assert torch.equal(brenier.Potential.load(tmp_path / "p.safetensors").targets, ROWS)
+    ok("pair", pattern, "--out", tmp_path / "permutation.npy")
+
+
+def test_an_array_of_shards_keeps_their_bytes_and_layout(tmp_path: Path) -> None:
+    images = torch.arange(120, dtype=torch.uint8).view(5, 4, 2, 3)
+    for k, part in enumerate(images.split(3)):
+        save_file({"x": part.contiguous()}, tmp_path / f"{k}.safetensors")
+    loaded = load_array(tmp_path / "?.safetensors", value_range="uint8", layout="nhwc")
+    assert torch.equal(loaded.array, images.permute(0, 3, 1, 2).flatten(1))
+    assert loaded.image_shape == (3, 4, 2)
+    assert loaded.note.startswith("2 shards")
+
+
+def test_a_file_of_that_very_name_is_no_pattern(tmp_path: Path) -> None:
+    save_file({"a": ROWS}, tmp_path / "a[1].safetensors")
+    assert torch.equal(load_array(tmp_path / "a[1].safetensors").array, ROWS)
+    assert torch.equal(open_source(tmp_path / "a[1].safetensors").read(0, 40), ROWS)
+
+
+def test_patterns_without_files_and_shards_of_other_widths_are_refused(pattern: Path) -> None:
+    with pytest.raises(FileError, match="at least one matching file"):
+        brenier.fit(str(pattern.with_name("none-*.safetensors")))
+    save_file({"a": ROWS[:, :5].contiguous()}, pattern.with_name("s-2.safetensors"))
+    with pytest.raises(InputError, match=r"s-2\.safetensors: expected rows \(6,\)"):
+        load_array(pattern)
