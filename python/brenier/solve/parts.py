@@ -13,7 +13,7 @@ from brenier.engine import assign, checks
 from brenier.errors import InputError, require_package
 from brenier.solve.fixed_order import single_threaded
 from brenier.solve.principal import spaced_indices
-from brenier.solve.problem import Problem, blocks, build_problem, masses_of
+from brenier.solve.problem import Problem, blocks, build_problem, mass_sums, masses_of
 from brenier.types import Array
 
 TRAINING = 64  # targets per part that k-means sees
@@ -88,7 +88,7 @@ def inside(matrix: Tensor, masses: np.ndarray, labels: np.ndarray) -> Parts:
     count = int(labels.max()) + 1
     rows = [own for _, own in grouped(labels)]
     problems = [build_problem(matrix[torch.from_numpy(row)], masses[row]) for row in rows]
-    return Parts(labels, np.bincount(labels[labels >= 0], masses[labels >= 0], count), problems, rows)
+    return Parts(labels, mass_sums(labels[labels >= 0], masses[labels >= 0], count), problems, rows)
 
 
 def grouped(labels: np.ndarray) -> list[tuple[int, np.ndarray]]:
