@@ -15,11 +15,13 @@ from brenier.errors import InputError, require_package
 from brenier.solve.fixed_order import single_threaded
 from brenier.solve.principal import spaced_indices
 from brenier.solve.problem import Problem, blocks, build_problem, mass_sums, masses_of
+from brenier.solve.scale import moderate
 from brenier.solve.streamed import resident
 from brenier.types import Array
 
 TRAINING = 64  # targets per part that k-means sees
 ROUNDS = 5
+LEAST_WEIGHT = 1e-30  # of the mean one: a smaller one is none in float32
 BATCHES_SEEN = 4  # batches of k-means at once: three judge its start
 
 
@@ -148,7 +150,8 @@ def k_means(matrix: Tensor, masses: np.ndarray, count: int, seed: int) -> np.nda
     cluster = require_package("sklearn.cluster", "metrics")
     limits = require_package("threadpoolctl", "metrics")
     subset = spaced_indices(len(matrix), TRAINING * count, 0.0)
-    seen = matrix[torch.from_numpy(subset)].float().cpu().numpy()
+    sample, power = moderate(matrix[torch.from_numpy(subset)].cpu())
+    seen = sample.numpy()
     method = cluster.MiniBatchKMeans(
         count,
         batch_size=k_means_batch(count),
@@ -158,11 +161,12 @@ def k_means(matrix: Tensor, masses: np.ndarray, count: int, seed: int) -> np.nda
         random_state=seed % 2**32,
     )
     with single_threaded(), limits.threadpool_limits(1):  # the centres' bits depend on threads
-        method.fit(seen, sample_weight=masses[subset] / masses[subset].mean())
+        method.fit(seen, sample_weight=np.maximum(masses[subset] / masses[subset].mean(), LEAST_WEIGHT))
     centre = torch.from_numpy(seen.mean(axis=0, dtype=np.float64))
     centres = (torch.from_numpy(method.cluster_centers_).double() - centre).float()
     heights = -0.5 * centres.double().square().sum(1)
     found = [
-        assign((matrix[lo:hi].cpu().double() - centre).float(), centres, heights) for lo, hi in blocks(matrix)
+        assign((matrix[lo:hi].cpu().double() * power - centre).float(), centres, heights)
+        for lo, hi in blocks(matrix)
     ]
     return torch.cat(found).numpy()
