@@ -5,9 +5,9 @@ import warnings
 import brenier
 import pytest
 import torch
+from brenier.engine.scale import moderate
 from brenier.errors import InputError
 from brenier.solve.problem import build_problem
-from brenier.solve.scale import moderate
 from brenier.solve.start import gaussian_start
 from helpers import known_answers as problems
 

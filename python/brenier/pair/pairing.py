@@ -72,9 +72,11 @@ def pair(
     dtype = score_type(rows, partners)
     x, z, weight = rows, partners, 0.0
     if condition is not None:
-        c = as_condition(condition, len(rows)).to(rows.device)
-        weight = find_weight(rows, partners, c, _check_share(share))
-        x, z = with_condition(rows.to(dtype), partners.to(dtype), c, weight)
+        c, square = as_condition(condition, len(rows))
+        c = c.to(rows.device)
+        found_weight = find_weight(rows, partners, c, _check_share(share))
+        x, z = with_condition(rows.to(dtype), partners.to(dtype), c, found_weight)
+        weight = found_weight * square
     before = _mean_distance(rows, partners)
     if not math.isfinite(before):
         raise overflow(checks.name_of(dtype))

@@ -11,11 +11,11 @@ import torch
 from torch import Tensor
 
 from brenier.engine import assign, checks
+from brenier.engine.scale import moderate
 from brenier.errors import InputError, require_package
 from brenier.solve.fixed_order import single_threaded
 from brenier.solve.principal import spaced_indices
 from brenier.solve.problem import Problem, blocks, build_problem, mass_sums, masses_of
-from brenier.solve.scale import moderate
 from brenier.solve.streamed import resident
 from brenier.types import Array
 

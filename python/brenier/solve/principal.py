@@ -14,8 +14,8 @@ from torch import Tensor
 
 from brenier.engine.project import project
 from brenier.engine.ranks import Ranks
+from brenier.engine.scale import moderate
 from brenier.solve.fixed_order import single_threaded
-from brenier.solve.scale import moderate
 from brenier.solve.streamed import Targets
 
 SAMPLE = 1024
