@@ -142,3 +142,30 @@ def test_a_margin_too_long_to_print_is_an_input_error() -> None:
 def test_heights_are_called_what_the_caller_calls_them(bad: list[float]) -> None:
     with pytest.raises(InputError, match=r"^g: expected"):
         checks.heights(bad, 2, torch.device("cpu"), "g")
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize(
+    "kind", [np.float16, np.float32, np.float64, np.longdouble, np.int8, np.uint64, int, float]
+)
+def test_numbers_of_any_type_are_compared_without_a_warning(kind: type) -> None:
+    assert checks.number(kind(1), "gap", positive=True) == 1.0
+    assert type(checks.number(kind(0), "gap")) is float
+    with pytest.raises(InputError, match="> 0"):
+        checks.number(kind(0), "gap", positive=True)
+
+
+@pytest.mark.parametrize(
+    "bad", [10**400, -1, np.float16(np.inf), np.float32(np.nan), -1e-300, True, np.bool_(1), "1"]
+)
+def test_what_is_no_finite_number_is_refused(bad: object) -> None:
+    with pytest.raises(InputError, match="finite number"):
+        checks.number(bad, "gap")
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("kind", [np.float16, np.float32])
+def test_a_gap_of_a_narrow_numpy_type_is_a_gap(kind: type) -> None:
+    data = torch.randn(40, 5, generator=torch.Generator().manual_seed(0))
+    assert brenier.pair(data, data.flip(0), gap=kind(1e-3)).gap <= 1.001e-3
+    assert brenier.solve_assignment(data @ data.T, gap=kind(1e-3)).gap <= 1.001e-3

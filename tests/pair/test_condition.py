@@ -45,13 +45,46 @@ def test_a_smaller_share_keeps_noise_nearer_and_costs_more() -> None:
 
 @pytest.mark.parametrize("share", [0.2, 0.05, 0.01])
 def test_the_share_of_pairs_worth_exchanging_is_the_one_asked_for(share: float) -> None:
-    c = as_condition(CONDITION, 120)
+    c, _ = as_condition(CONDITION, 120)
     weight = find_weight(DATA, NOISE, c, share)
     gain = (DATA - DATA.mean(0)) @ NOISE.T
     gain = gain - gain.diagonal()[:, None]
     worth = gain > weight / 2 * torch.cdist(c, c).square()
     worth.fill_diagonal_(False)
     assert float(worth.sum()) / (120 * 119) == pytest.approx(share, abs=2e-4)
+
+
+@pytest.mark.parametrize("scale", [1e-44, 1e-30, 1e-16, 1e15, 3e19, 3e37, 1e100])
+def test_conditions_of_any_scale_give_the_same_pairs_and_a_weight_that_undoes_it(scale: float) -> None:
+    plain = brenier.pair(DATA, NOISE, condition=CONDITION)
+    scaled = CONDITION.double() * scale
+    found = brenier.pair(DATA, NOISE, condition=scaled)
+    same = (found.permutation == plain.permutation).float().mean()
+    assert same > 0.97  # float32 rounds other scales otherwise
+    assert found.weight * scale * scale == pytest.approx(plain.weight, rel=0.05)
+    if 1e-30 <= scale <= 1e38:
+        assert torch.equal(brenier.pair(DATA, NOISE, condition=scaled.float()).permutation, found.permutation)
+
+
+@pytest.mark.parametrize("kind", [torch.int64, torch.uint8, torch.bool, torch.float16, torch.bfloat16])
+def test_conditions_may_be_numbers_of_any_type(kind: torch.dtype) -> None:
+    whole = (CONDITION * 4).round().abs().to(kind)
+    found = brenier.pair(DATA, NOISE, condition=whole)
+    assert torch.equal(found.permutation, brenier.pair(DATA, NOISE, condition=whole.double()).permutation)
+    assert found.weight > 0
+
+
+@pytest.mark.parametrize("scale", [1e-200, 1e200])
+def test_conditions_that_only_float64_holds_are_no_error(scale: float) -> None:
+    found = brenier.pair(DATA, NOISE, condition=CONDITION.double() * scale)
+    assert agreement(found.permutation) > 0.9
+
+
+def test_conditions_scaled_by_a_power_of_two_give_the_same_bits() -> None:
+    plain = brenier.pair(DATA, NOISE, condition=CONDITION)
+    found = brenier.pair(DATA, NOISE, condition=CONDITION * 2.0**90)
+    assert torch.equal(found.permutation, plain.permutation)
+    assert found.weight == plain.weight * 2.0**-180
 
 
 def test_equal_conditions_change_nothing() -> None:

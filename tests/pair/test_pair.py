@@ -35,6 +35,19 @@ def test_the_mean_squared_distance_is_the_smallest(count: int, shape: tuple[int,
     assert pairing.status is PairingStatus.OPTIMAL
 
 
+@pytest.mark.parametrize("offset", [0.0, 1e4])
+def test_the_cost_is_that_of_the_pairs_and_never_negative(offset: float) -> None:
+    _, noise = drawn(200, (16,))
+    order = torch.randperm(200, generator=torch.Generator().manual_seed(1))
+    same = brenier.pair(noise[order] + offset, noise + offset)
+    assert torch.equal(same.permutation, order)
+    assert same.cost == 0
+    near = noise[order] + 1e-3 * torch.randn(200, 16, generator=torch.Generator().manual_seed(2)) + offset
+    found = brenier.pair(near, noise + offset)
+    exact = (near.double() - (noise + offset)[found.permutation].double()).square().sum(1).mean().item()
+    assert found.cost == pytest.approx(exact, rel=1e-5)
+
+
 def test_the_noise_is_only_reordered_and_inputs_are_untouched() -> None:
     data, noise = drawn(100, (6,))
     data_kept, noise_kept = data.clone(), noise.clone()

@@ -1,5 +1,6 @@
 """Labels give one potential per class, and a map that is told the class."""
 
+import math
 from pathlib import Path
 
 import brenier
@@ -8,6 +9,8 @@ import pytest
 import torch
 from brenier.data.noise import Stream, normal
 from brenier.errors import InputError
+from brenier.solve import fitting
+from brenier.solve.result import Status
 from helpers import known_answers as problems
 from helpers.stopping import Stop
 
@@ -57,14 +60,75 @@ def test_weights_are_normalised_inside_each_class() -> None:
 
 def test_ctrl_c_ends_all_classes_and_resuming_gives_the_same_bits(tmp_path: Path) -> None:
     file = tmp_path / "fit"
-    with pytest.warns(UserWarning, match="interrupted"), pytest.raises(KeyboardInterrupt):
-        fitted(checkpoint=file, callback=Stop())
+    with pytest.warns(UserWarning, match="2 of 3 labels have no potential, 0 is the first"):
+        broken = fitted(checkpoint=file, callback=Stop())
+    assert broken.unfitted == (0, 5)
+    assert not broken.converged
     assert [path.name for path in tmp_path.iterdir()] == ["fit.label-5"]
     resumed, whole = fitted(checkpoint=file, resume=True), fitted()
     for label in (-5, 0, 5):
         assert torch.equal(
             resumed.potential.potentials[label].heights, whole.potential.potentials[label].heights
         )
+
+
+class StopIn:
+    """Ctrl-C in the fit of one class, which begins where samples fall."""
+
+    def __init__(self, number: int) -> None:
+        self.number, self.begun, self.before = number, 0, math.inf
+
+    def __call__(self, record: brenier.solve.Record) -> None:
+        self.begun += record.samples <= self.before
+        self.before = record.samples
+        if self.begun == self.number:
+            raise KeyboardInterrupt
+
+
+def test_ctrl_c_keeps_the_classes_that_are_done_and_the_one_under_way() -> None:
+    whole = fitted()
+    with pytest.warns(UserWarning, match="1 of 3 labels have no potential, 5 is the first") as caught:
+        broken = fitted(callback=StopIn(2))
+    assert {Path(one.filename).name for one in caught if "labels have" in str(one.message)} == {
+        "test_labels.py"
+    }
+    assert list(broken.results) == [-5, 0]
+    assert [result.status for result in broken.results.values()] == [Status.CONVERGED, Status.INTERRUPTED]
+    assert not broken.converged
+    assert "label 5: not fitted" in broken.summary()
+    ours, theirs = broken.potential.potentials, whole.potential.potentials
+    assert torch.equal(ours[-5].heights, theirs[-5].heights)
+    some = torch.tensor([-5, 0]).repeat(45)
+    assert torch.equal(LABELS[broken.potential.assign(NOISE, some)], some)
+    with pytest.raises(InputError, match="got 5"):
+        broken.potential.assign(NOISE, torch.full((90,), 5))
+
+
+def test_a_last_class_interrupted_leaves_none_unfitted() -> None:
+    with pytest.warns(UserWarning, match="interrupted"):
+        broken = fitted(callback=StopIn(3))
+    assert broken.unfitted == ()
+    assert not broken.converged
+
+
+def test_ctrl_c_between_classes_keeps_what_is_done_and_before_the_first_one_raises(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    build, calls = fitting.build_problem, []
+
+    def interrupted(*given: object) -> object:
+        calls.append(1)
+        if len(calls) == limit:
+            raise KeyboardInterrupt
+        return build(*given)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(fitting, "build_problem", interrupted)
+    limit = 3
+    with pytest.warns(UserWarning, match="labels have no potential"):
+        assert list(fitted().results) == [-5, 0]
+    limit, calls[:] = 1, []
+    with pytest.raises(KeyboardInterrupt):
+        fitted()
 
 
 def test_bad_labels_are_refused() -> None:

@@ -89,6 +89,23 @@ def test_a_killed_fit_resumes_with_the_same_bits_and_refuses_other_targets(tmp_p
     assert (resumed.samples, resumed.checks) == (unbroken.samples, unbroken.checks)
 
 
+def test_a_checkpoint_of_streamed_targets_is_not_resumed_in_memory_and_says_why(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for there in (True, False):
+        path = tmp_path / f"streamed {there}"
+        with pytest.warns(NotConvergedWarning):
+            fitted(checkpoint=path, callback=Stop(1500))
+        monkeypatch.setattr(fitting, "must_stream", lambda *_, there=there: not there)
+        expected = (
+            "expected targets in memory.*got streamed" if there else "expected streamed.*got targets in"
+        )
+        with pytest.raises(
+            InputError, match=expected + ".*perhaps the same ones; resume with the max_memory"
+        ):
+            fitted(checkpoint=path, resume=True)
+
+
 def test_the_potential_answers_like_one_in_memory(tmp_path: Path) -> None:
     with pytest.warns(NotConvergedWarning):
         potential = fitted(max_samples=2000).potential

@@ -4,12 +4,14 @@
     bound = Σ_i top_i ∓ unit·dual,  dual = Σ_i min_j (cost[i, j] + p_j) − Σ_j p_j ≤ Σ_i cost[i, π(i)]
 
 No permutation's total is beyond the bound, whatever was bid: the integers are exact, costs are rounded down, and
-prices are integers. Totals are float64 sums of the scores themselves. Nothing here waits for the device but
-`certify`, which reads a few numbers a problem; scores stay where they are.
+prices are integers. Totals are float64 sums of the scores themselves. What gives a column twice, beats the bound or
+overflows in its sums proves nothing: its excess is infinite, and the CPU solves it again. Nothing here waits for the
+device but `certify`, which reads a few numbers a problem; scores stay where they are.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import accumulate
@@ -190,6 +192,16 @@ def totals_of(problems: Problems, bids: Bids) -> Tensor:
     return torch.stack([*sums, largest], dim=1)
 
 
+def distinct_columns(problems: Squares, permutation: Tensor) -> list[int]:
+    """How many different columns of each problem are given to rows: n, or it is no permutation. Waits."""
+    sizes = problems.size_tensor()
+    inside = (permutation >= 0) & (permutation < problems.per_row(sizes))
+    given = torch.zeros(problems.rows, dtype=torch.float64, device=permutation.device)
+    given[(problems.first_rows() + permutation)[inside]] = 1
+    counts = torch.segment_reduce(given, "sum", lengths=sizes, initial=0).cpu().tolist()
+    return [int(count) for count in counts]
+
+
 def unit_of(range_bits: int) -> float:
     """The unit of cost: 1 / units_in_one of csrc/cuda/auction_memory.cuh."""
     if range_bits == 0:
@@ -198,15 +210,11 @@ def unit_of(range_bits: int) -> float:
 
 
 def certify(problems: Problems, bids: Bids) -> list[Proof]:
-    """What the prices prove of each problem; waits for the device and reads 16 numbers a problem."""
+    """What the prices prove of each problem; waits for the device and reads 17 numbers a problem."""
     if not problems.sizes:
         return []
-    facts = bids.facts.cpu().tolist()
     totals = totals_of(problems, bids).cpu().tolist()
-    return [
-        proof(n, problems.maximize, fact, total)
-        for n, fact, total in zip(problems.sizes, facts, totals, strict=True)
-    ]
+    return proofs_of(problems, problems.maximize, bids, totals)
 
 
 def certify_costs(factors: Factors, bids: Bids) -> list[Proof]:
@@ -215,24 +223,31 @@ def certify_costs(factors: Factors, bids: Bids) -> list[Proof]:
     Σ score[i, π(i)] > Σ_i top_i − unit·(primal + n): less than n units more are lost than the costs say. A single
     row has but one permutation, and scores that are all 0 no floors.
     """
-    facts = bids.facts.cpu().tolist()
-    nothing, proofs = float("nan"), []
-    for n, fact in zip(factors.sizes, facts, strict=True):
+    totals = []
+    for n, fact in zip(factors.sizes, bids.facts.cpu().tolist(), strict=True):
         floors = 0 if n == 1 or fact[RANGE] == 0 else n
         lost = unit_of(fact[RANGE]) * (fact[PRIMAL] + floors)
-        proofs.append(proof(n, True, fact, [-lost, nothing, 0.0, 0.0]))
-    return proofs
+        totals.append([-lost, math.nan, 0.0, 0.0])
+    return proofs_of(factors, True, bids, totals)
 
 
-def proof(n: int, maximize: bool, facts: list[int], totals: list[float]) -> Proof:
+def proofs_of(problems: Squares, maximize: bool, bids: Bids, totals: list[list[float]]) -> list[Proof]:
+    facts, distinct = bids.facts.cpu().tolist(), distinct_columns(problems, bids.permutation)
+    each = zip(problems.sizes, distinct, facts, totals, strict=True)
+    return [proof(n, columns == n, maximize, fact, total) for n, columns, fact, total in each]
+
+
+def proof(n: int, one_to_one: bool, maximize: bool, facts: list[int], totals: list[float]) -> Proof:
     total, identity, tops, largest = totals
     sign, unit = (1.0 if maximize else -1.0), unit_of(facts[RANGE])
     finite = not facts[FLAGS] & NOT_FINITE
     stalled = bool(facts[FLAGS] & STALLED)
     if n == 0 or not finite:
-        return Proof(total, identity, 0.0 if n == 0 else torch.inf, 0.0, 0.0, finite, stalled, unit, 0)
+        return Proof(total, identity, 0.0 if n == 0 else math.inf, 0.0, 0.0, finite, stalled, unit, 0)
     spent = sign * (tops - total)  # what the permutation loses against every row's best
-    excess = max(0.0, spent - unit * facts[DUAL])
+    excess = spent - unit * facts[DUAL]
     gain = max(0.0, unit * (facts[COST_SUM] / n - facts[DUAL]))
     rounding = 2.0**-46 * n * (largest + unit * 2**COST_BITS)
-    return Proof(total, identity, excess, rounding, gain, True, stalled, unit, facts[ROUNDS])
+    if not (one_to_one and excess >= -rounding and math.isfinite(excess + gain + rounding)):
+        excess, rounding, gain = math.inf, 0.0, 0.0  # no permutation is beyond the bound: something is wrong
+    return Proof(total, identity, max(0.0, excess), rounding, gain, True, stalled, unit, facts[ROUNDS])

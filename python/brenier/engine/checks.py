@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
-import sys
 from typing import Any
 
 import numpy as np
@@ -120,8 +120,11 @@ def _require_plain(tensor: Tensor, what: str) -> None:
 def number(value: Any, what: str, *, positive: bool = False) -> float:
     """A finite number ≥ 0 (> 0 if positive) as a float; True and False are none. Raises InputError."""
     real = isinstance(value, int | float | np.integer | np.floating) and not isinstance(value, bool)
-    if real and 0 <= value <= sys.float_info.max and (value > 0 or not positive):
-        return float(value)
+    if real:
+        with contextlib.suppress(OverflowError):  # an integer that no float holds
+            found = float(value)  # before it is compared: narrow numpy numbers would make the bound theirs
+            if 0 <= found < math.inf and (found > 0 or not positive):
+                return found
     raise InputError(
         what,
         expected=f"a finite number {'>' if positive else '≥'} 0",

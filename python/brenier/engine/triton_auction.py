@@ -273,8 +273,9 @@ class Rounds:
             to_free[:, chosen[k]] = torch.iinfo(torch.int32).max
 
     def take(self, i: int, k: int, column: int) -> None:
-        """Row k moves to a free column, and i to the one that k had."""
-        self.column[i] = self.column[k]
-        self.owner[self.column[k]] = i
+        """Row k moves to a free column, and i to the one that k had; k = i takes the free one."""
+        if k != i:  # the row itself has none to leave
+            self.column[i] = self.column[k]
+            self.owner[self.column[k]] = i
         self.column[k], self.owner[column] = column, k
         self.control[0] -= 1

@@ -31,6 +31,7 @@ import torch
 from torch import Tensor
 
 from brenier.engine import checks
+from brenier.engine.scale import moderate
 from brenier.errors import InputError
 from brenier.types import Array
 
@@ -40,8 +41,11 @@ SHARE = 0.01
 SAMPLED_ROWS = 256
 
 
-def as_condition(condition: Array, count: int) -> Tensor:
-    """Conditions as float32 (N, k), finite."""
+def as_condition(condition: Array, count: int) -> tuple[Tensor, float]:
+    """Conditions as float32 (N, k), finite, centred, times a power of two that brings them near 1; and its square.
+
+    With it a weight found for these becomes that of the conditions as given.
+    """
     tensor = checks.as_tensor(condition, "condition")
     if tensor.ndim == 0 or len(tensor) != count:
         got = f"shape {tuple(tensor.shape)}"
@@ -51,9 +55,12 @@ def as_condition(condition: Array, count: int) -> Tensor:
             got=got,
             remedy="pass one condition per row",
         )
-    checks.require_finite(tensor.float(), "condition")
-    rows = tensor.float().flatten(1) if tensor.ndim > 1 else tensor.float()[:, None]
-    return rows - rows.mean(dim=0) if count else rows
+    checks.require_finite(tensor, "condition")
+    tensor = tensor if tensor.is_floating_point() else tensor.double()
+    rows, power = moderate(tensor.flatten(1) if tensor.ndim > 1 else tensor[:, None], 1.0)
+    centred = rows - rows.mean(dim=0) if count else rows
+    near, again = moderate(centred, 1.0)  # an offset may be much larger than what differs
+    return near, power * power * again * again
 
 
 def find_weight(rows: Tensor, partners: Tensor, condition: Tensor, share: float) -> float:

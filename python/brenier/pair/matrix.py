@@ -49,7 +49,7 @@ def solve_assignment(
         if small is not None:
             permutation, total, before = small
             return optimal(permutation, total, before, time.perf_counter() - started)
-    checks.number(gap, "gap")
+    gap = checks.number(gap, "gap")
     check_maximize(maximize)
     device = scores.device if isinstance(scores, Tensor) else torch.device("cpu")
     bidder = bidder_for(device, engine)

@@ -64,7 +64,7 @@ def pair(
     Raises InputError and EngineError.
     """
     started = time.perf_counter()
-    checks.number(gap, "gap")
+    gap = checks.number(gap, "gap")
     rows, partners = _flat(data, "data"), _flat(noise, "noise")
     _check_together(rows, partners)
     bidder = bidder_for(rows.device, engine)
@@ -72,24 +72,23 @@ def pair(
     dtype = score_type(rows, partners)
     x, z, weight = rows, partners, 0.0
     if condition is not None:
-        c = as_condition(condition, len(rows)).to(rows.device)
-        weight = find_weight(rows, partners, c, _check_share(share))
-        x, z = with_condition(rows.to(dtype), partners.to(dtype), c, weight)
+        c, square = as_condition(condition, len(rows))
+        c = c.to(rows.device)
+        found_weight = find_weight(rows, partners, c, _check_share(share))
+        x, z = with_condition(rows.to(dtype), partners.to(dtype), c, found_weight)
+        weight = found_weight * square
     before = _mean_distance(rows, partners)
     if not math.isfinite(before):
         raise overflow(checks.name_of(dtype))
     if bidder is not None:
         found = pair_on_device(bidder, x.to(dtype), z.to(dtype), groups, gap)
-        cost = _mean_distance(rows, partners[found.permutation])
+        cost = _mean_distance(rows, partners, found.permutation)
         permutation = found.permutation if isinstance(noise, Tensor) else found.permutation.numpy()
         taken = time.perf_counter() - started
         return Pairing(permutation, cost, before, found.gap, found.status, taken, weight)
     order, solved = solve_classes(centred_products(x, z, dtype), groups, len(rows), gap)
     proved, status = judge(solved, gap)
-    if condition is None:
-        cost = before - 2 * sum(one.total - one.identity_total for one in solved) / max(1, len(rows))
-    else:
-        cost = _mean_distance(rows, partners[torch.from_numpy(order).to(partners.device)])
+    cost = _mean_distance(rows, partners, torch.from_numpy(order).to(partners.device))
     taken = time.perf_counter() - started
     return Pairing(like(order, noise), cost, before, proved, status, taken, weight)
 
@@ -125,11 +124,15 @@ def _check_together(rows: Tensor, partners: Tensor) -> None:
         raise InputError("noise", expected="floating-point numbers", got=got, remedy="convert to float32")
 
 
-def _mean_distance(rows: Tensor, partners: Tensor) -> float:
-    """Mean of ‖data_i − noise_i‖², each in the scores' type, their sum in float64; 0 for no rows."""
+def _mean_distance(rows: Tensor, partners: Tensor, order: Tensor | None = None) -> float:
+    """Mean of ‖data_i − noise_order(i)‖², each in the scores' type, their sum in float64; 0 for no rows.
+
+    From differences: what a total of scores says of it may be negative by rounding.
+    """
     total, dtype = 0.0, score_type(rows, partners)
     step = max(1, ELEMENTS_PER_BLOCK // max(1, rows.shape[1]))
     for lo in range(0, len(rows), step):
-        difference = rows[lo : lo + step].to(dtype) - partners[lo : lo + step].to(dtype)
+        own = partners[lo : lo + step] if order is None else partners[order[lo : lo + step]]
+        difference = rows[lo : lo + step].to(dtype) - own.to(dtype)
         total += torch.linalg.vecdot(difference, difference).double().sum().item()
     return total / max(1, len(rows))

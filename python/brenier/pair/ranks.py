@@ -42,7 +42,7 @@ def exchange(
     mean = ranks.gather(rows.mean(dim=0, keepdim=True)).mean(dim=0)
     scores = ranks.gather(products(rows - mean, drawn.to(rows.dtype)))
     if condition is not None:
-        c = as_condition(ranks.gather(checks.as_tensor(condition, "condition")), len(scores))
+        c, _ = as_condition(ranks.gather(checks.as_tensor(condition, "condition")), len(scores))
         add_condition(scores, c, share)
     whole = scores.numpy()
 

@@ -67,12 +67,11 @@ def fit_file(
     beside = require_outputs(out, (".safetensors",))
     reading = {"value_range": value_range, "layout": layout, "tensor": tensor}
     rows, note = read_or_stream(targets, max_memory, flips=flips, **reading)
-    say(f"{targets}: {describe(rows)}; {note}")
+    described = describe(rows)
+    say(f"{targets}: {described}; {note}")
     masses = None if weights is None else read_numbers(weights)
-    source = rows
-    if sigma is not None:
-        latents = NoisedLatents(rows, sigma=sigma, seed=latent_seed)
-        source = latents.materialise() if isinstance(rows, Tensor) else latents
+    source = rows if sigma is None else noised(rows, sigma, latent_seed)
+    del rows  # max_memory counts one copy of the targets
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", NotConvergedWarning)  # the caller says it, with an exit code
         result = brenier.fit(
@@ -89,12 +88,18 @@ def fit_file(
             progress=progress,
         )
     with held():  # what took hours is written, whatever signal comes now
-        record = new_record("fit", settings) | fit_numbers(result) | {"targets": describe(rows)}
+        record = new_record("fit", settings) | fit_numbers(result) | {"targets": described}
         record |= {"value_range": note, "potential": str(out)}
         if write:
             result.potential.save(out)
             write_record(beside, record)
     return record
+
+
+def noised(rows: Tensor | LatentSource, sigma: float, seed: int) -> Tensor | LatentSource:
+    """Noised latents, in memory where the rows are."""
+    latents = NoisedLatents(rows, sigma=sigma, seed=seed)
+    return latents.materialise() if isinstance(rows, Tensor) else latents
 
 
 def read_or_stream(

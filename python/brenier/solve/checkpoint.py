@@ -33,6 +33,7 @@ FORMAT = "brenier.fit.3"
 VECTORS = ("heights", "average", "curvature")
 SECONDS = 60.0  # between two checkpoints
 DIRECTIONS = "structured 1"  # of another kind, a fit would go on with other bits
+WIDEST = "widest subspace (max_memory)"  # said of streamed targets only
 
 
 def identity(run: Run, targets_are: str = "") -> dict[str, Any]:
@@ -41,7 +42,7 @@ def identity(run: Run, targets_are: str = "") -> dict[str, Any]:
     targets = run.problem.targets
     wide: dict[str, Any] = {}
     if isinstance(targets, StreamedTargets):
-        wide = {"widest subspace (max_memory)": targets.widest, "directions of streamed fits": DIRECTIONS}
+        wide = {WIDEST: targets.widest, "directions of streamed fits": DIRECTIONS}
     return {
         **wide,
         "targets": (targets_are or run.problem.fingerprint())[:32],
@@ -121,6 +122,7 @@ def read(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
 
 
 def require_same(saved: dict[str, Any], now: dict[str, Any]) -> None:
+    require_same_place(WIDEST in saved, WIDEST in now)
     for name, value in now.items():
         if saved.get(name) != value:
             raise InputError(
@@ -129,6 +131,19 @@ def require_same(saved: dict[str, Any], now: dict[str, Any]) -> None:
                 got=f"{saved.get(name)}",
                 remedy="resume with the same targets, weights, seed and tol, or use another checkpoint file",
             )
+
+
+def require_same_place(streamed_then: bool, streamed_now: bool) -> None:
+    """Targets in memory and streamed ones have other bits; which they are depends on memory, not on the targets."""
+    if streamed_then != streamed_now:
+        kinds = {True: "streamed targets", False: "targets in memory"}
+        size = "one so small that they are streamed again" if streamed_then else "a larger one"
+        raise InputError(
+            "checkpoint",
+            expected=f"{kinds[streamed_now]}, as in this fit",
+            got=f"{kinds[streamed_then]}, perhaps the same ones",
+            remedy=f"resume with the max_memory of the fit that wrote it, or {size}; or use another checkpoint file",
+        )
 
 
 def resume(run: Run, tensors: dict[str, torch.Tensor], saved: dict[str, Any]) -> None:

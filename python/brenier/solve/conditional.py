@@ -22,7 +22,7 @@ from brenier.solve.batch import ENTRIES, FIRST_ROWS
 from brenier.solve.check import Check, check_in_rounds
 from brenier.solve.parts import Parts, grouped
 from brenier.solve.potential import Potential
-from brenier.solve.problem import Problem
+from brenier.solve.problem import Problem, blocks
 from brenier.solve.spread import MARGIN, MONITOR_EVERY, Measured, descended, temperature
 from brenier.solve.start import Start, quantiles, temperatures
 from brenier.solve.state import State, Tally
@@ -79,7 +79,8 @@ class ConditionalSampler:
 
     def cut(self, part: int, noise: Tensor) -> list[Piece]:
         """Few enough draws for lists of any length to fit."""
-        most = max(FIRST_ROWS, ENTRIES // self.parts.problems[part].size)
+        size = self.parts.problems[part].size
+        most = max(FIRST_ROWS, ENTRIES // (size * threads.thread_count()))  # pieces are counted side by side
         return [Piece(part, rows) for rows in noise.split(most)]
 
 
@@ -90,12 +91,17 @@ def start(problem: Problem, sampler: ConditionalSampler) -> Start:
     mean, drawn = np.zeros((count, sampler.dimension)), np.zeros(count)
     for pieces in sampler.pieces(0, PROBES * count, Stream.PROBE):
         for part, noise in pieces:
-            mean[part] += noise.double().numpy().sum(axis=0)
+            for row in noise.numpy():  # one by one: however they are cut, the sum has the same bits
+                mean[part] += row
             drawn[part] += len(noise)
     mean /= np.maximum(drawn, 1)[:, None]
     heights = np.empty(problem.size)
     for part, own in enumerate(parts.problems):
-        along = np.einsum("ij,j->i", resident(own.targets).double().numpy(), mean[part])
+        targets = resident(own.targets)
+        sums = [
+            np.einsum("ij,j->i", targets[lo:hi].double().numpy(), mean[part]) for lo, hi in blocks(targets)
+        ]
+        along = np.concatenate(sums)
         heights[sampler.slice_of(part)] = -own.norms * quantiles(own.masses) - along
     return Start(
         heights, np.concatenate([temperatures(own) for own in parts.problems]), "extreme value by parts"

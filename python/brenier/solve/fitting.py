@@ -91,7 +91,7 @@ def fit(  # type: ignore[misc]  # the overloads name only what they differ in
         same call, and gets the same result, with the bits of one process (docs/scaling.md). False to fit alone
 
     Returns a FitResult. Ctrl-C, once the targets are checked and centred, ends the fit and returns the best
-    potential so far, as not converged.
+    potential so far, as not converged; with labels, those of the classes begun, the others in ``unfitted``.
     Warns NotConvergedWarning when the tolerance was not proved. Raises InputError, EngineError, for the
     checkpoint FileError, and RankLostError, after a checkpoint, where another rank died.
     """

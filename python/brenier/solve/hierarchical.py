@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from dataclasses import replace
 
 import numpy as np
 import torch
@@ -17,14 +16,13 @@ from brenier.solve.checkpoint import restore
 from brenier.solve.conditional import ConditionalSampler
 from brenier.solve.fitting import finished, fit, info_of, owned_masses, say_plan
 from brenier.solve.hierarchical_potential import HierarchicalPotential
-from brenier.solve.memory import require_memory
+from brenier.solve.level_memory import equal_sizes, require_level_memory
 from brenier.solve.options import checkpoint_file, require_cpu_engine, require_options
-from brenier.solve.parts import Parts, divide
+from brenier.solve.parts import Parts, divide, part_count
 from brenier.solve.placement import Placement
 from brenier.solve.potential import Potential
 from brenier.solve.problem import ACCEPTED, Problem
 from brenier.solve.result import FitResult, Record
-from brenier.solve.streamed import resident
 from brenier.types import Array
 
 COARSE_SHARE = 0.1  # of the tolerance, for the masses of the parts
@@ -58,7 +56,8 @@ def fit_hierarchical(
     parts : their number P, by k-means (needs scikit-learn); or the part of each target, integers (n,);
         None for √n by k-means. Parts with equal centroids become one
     weights, tol, max_samples, seed, engine, max_memory, checkpoint, resume, progress, callback : as in brenier.fit;
-        max_samples bounds the draws of the second level
+        max_samples bounds the draws of the second level; the memory plan is printed, and refused if too large, once
+        the sizes of the parts are known
 
     Returns a FitResult whose potential is a HierarchicalPotential; Ctrl-C in the second level returns the best so
     far. Not shared by ranks: each would fit alone. Warns NotConvergedWarning, raises InputError, EngineError,
@@ -74,8 +73,7 @@ def fit_hierarchical(
             "targets", expected="at least one target and dimension", got=str(tuple(matrix.shape))
         )
     file = checkpoint_file(checkpoint, resume)
-    say_plan(require_memory(matrix, max_memory), progress)
-    divided = divide(matrix, weights, parts, int(seed))
+    divided = divide(matrix, weights, parts, int(seed), allowance(matrix, parts, max_memory, progress))
     coarse = fit(
         divided.centroids,
         weights=divided.masses,
@@ -97,6 +95,22 @@ def fit_hierarchical(
         return finished(run, status, hierarchical_potential(run, coarse, divided, matrix))
 
 
+def allowance(
+    matrix: torch.Tensor, parts: int | Array | None, max_memory: int | None, progress: bool
+) -> Callable[[list[int]], None]:
+    """What prints the plan for parts of given sizes, or refuses it; what no division can keep is refused at once."""
+    found = False
+    if parts is None or isinstance(parts, int):
+        found = True
+        even = equal_sizes(len(matrix), part_count(parts, len(matrix)))
+        require_level_memory(matrix, even, max_memory, found=True)
+
+    def allow(sizes: list[int]) -> None:
+        say_plan(require_level_memory(matrix, sizes, max_memory, found=found), progress)
+
+    return allow
+
+
 def hierarchical_potential(
     run: solver.Run, coarse: Potential, parts: Parts, matrix: torch.Tensor
 ) -> HierarchicalPotential:
@@ -114,20 +128,13 @@ def hierarchical_potential(
 
 
 def joined_problem(parts: Parts, given: int) -> Problem:
-    """All parts' distinct targets in the order of parts, each less the centroid of its part.
-
-    The parts keep views of it, so that the targets are held once.
-    """
+    """All parts' distinct targets in the order of parts, each less the centroid of its part."""
     ends = np.concatenate([[0], np.cumsum(parts.sizes)])
     members = np.full(given, -1, dtype=np.int64)
     for first, rows, problem in zip(ends, parts.rows, parts.problems, strict=False):
         members[rows] = first + problem.members
-    targets = torch.empty(int(ends[-1]), parts.problems[0].dimension)
-    for part, problem in enumerate(parts.problems):
-        own = targets[ends[part] : ends[part + 1]].copy_(resident(problem.targets))
-        parts.problems[part] = replace(problem, targets=own)
     return Problem(
-        targets,
+        parts.targets,
         np.concatenate([mass * own.masses for mass, own in zip(parts.masses, parts.problems, strict=True)]),
         np.concatenate([problem.norms for problem in parts.problems]),
         np.zeros(parts.problems[0].dimension),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -15,7 +16,7 @@ from torch import Tensor
 from brenier.data.latents import SelectedRows
 from brenier.data.sources import LatentSource
 from brenier.engine import checks
-from brenier.errors import InputError
+from brenier.errors import InputError, NotConvergedWarning
 from brenier.solve.memory import memory_of_class
 from brenier.solve.potential import Potential, like
 from brenier.solve.result import FitResult, Status
@@ -72,14 +73,18 @@ class LabelledPotential:
 
 @dataclass(frozen=True)
 class LabelledFitResult:
-    """Fits by label. ``error`` is the largest χ² of a class; ``converged`` needs all of them."""
+    """Fits by label. ``error`` is the largest χ² of a class; ``converged`` needs all of them.
+
+    unfitted : labels that Ctrl-C left without a potential; a map that is asked for them refuses
+    """
 
     results: dict[int, FitResult]
     potential: LabelledPotential
+    unfitted: tuple[int, ...] = ()
 
     @property
     def converged(self) -> bool:
-        return all(result.converged for result in self.results.values())
+        return not self.unfitted and all(result.converged for result in self.results.values())
 
     @property
     def error(self) -> float:
@@ -95,10 +100,13 @@ class LabelledFitResult:
 
     def summary(self) -> str:
         """A line for each class."""
-        return "\n".join(
+        lines = [
             f"label {label}: {result.targets:,} targets, χ² = {result.error:.4g} ± {result.error_stderr:.2g}. "
             f"{result.status}"
             for label, result in self.results.items()
+        ]
+        return "\n".join(
+            lines + [f"label {label}: not fitted, interrupted before" for label in self.unfitted]
         )
 
 
@@ -125,7 +133,8 @@ def fit_classes(
     """One fit per label in ascending order, each over its own targets with masses of sum 1.
 
     A class's fit is that of its targets alone, with the same seed: the same bits. Each has a checkpoint of its
-    own, the given name with ``.label`` and the label behind it. Ctrl-C ends all with KeyboardInterrupt.
+    own, the given name with ``.label`` and the label behind it. Ctrl-C ends all: what is fitted is returned, the class
+    under way as far as it came; KeyboardInterrupt where there is nothing yet.
     A source is read class by class: once, where every class fits in memory.
     """
     given = integer_labels(labels, len(targets))
@@ -137,16 +146,33 @@ def fit_classes(
         room = memory_of_class((targets.shape[0], targets.shape[1]), len(members), options["max_memory"])
         options["max_memory"] = room
     results: dict[int, FitResult] = {}
-    for label, rows in members.items():
-        own = None if masses is None else masses[rows.numpy()]
-        result = fit_one(
-            rows_at(targets, rows), weights=own, checkpoint=checkpoint_of(checkpoint, label), **options
+    try:
+        for label, rows in members.items():
+            own = None if masses is None else masses[rows.numpy()]
+            file = checkpoint_of(checkpoint, label)
+            result = fit_one(rows_at(targets, rows), weights=own, checkpoint=file, **options)
+            results[label] = result if isinstance(targets, Tensor) else unloaded(result, targets, rows)
+            if result.status is Status.INTERRUPTED:
+                break
+    except KeyboardInterrupt:  # between two fits, or before the targets of one are centred
+        if not results:
+            raise
+    return labelled_result(results, members)
+
+
+def labelled_result(results: dict[int, FitResult], members: dict[int, Tensor]) -> LabelledFitResult:
+    """The fits that there are; warns of labels that have none."""
+    unfitted = tuple(label for label in members if label not in results)
+    if unfitted:
+        warnings.warn(
+            f"interrupted: {len(unfitted)} of {len(members)} labels have no potential, {unfitted[0]} is the first; "
+            "with a checkpoint, resume=True goes on",
+            NotConvergedWarning,
+            stacklevel=4,  # the line that called fit
         )
-        if result.status is Status.INTERRUPTED:
-            raise KeyboardInterrupt
-        results[label] = result if isinstance(targets, Tensor) else unloaded(result, targets, rows)
     potentials = {label: result.potential for label, result in results.items()}
-    return LabelledFitResult(results, LabelledPotential(potentials, members))
+    fitted = {label: members[label] for label in results}
+    return LabelledFitResult(results, LabelledPotential(potentials, fitted), unfitted)
 
 
 def members_of(labels: Tensor) -> dict[int, Tensor]:

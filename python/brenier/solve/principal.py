@@ -14,6 +14,7 @@ from torch import Tensor
 
 from brenier.engine.project import project
 from brenier.engine.ranks import Ranks
+from brenier.engine.scale import moderate
 from brenier.solve.fixed_order import single_threaded
 from brenier.solve.streamed import Targets
 
@@ -43,7 +44,8 @@ def principal_directions(targets: Targets, ranks: Ranks | None = None) -> Princi
 
 
 def shared_product(ranks: Ranks, rows: Tensor, directions: Tensor) -> Tensor:
-    """rows · directionsᵀ in float32, each rank computing its rows."""
+    """rows · directionsᵀ in float32, each rank computing its rows; of huge or tiny ones up to a power of two."""
+    rows, directions = moderate(rows)[0], moderate(directions)[0].contiguous()
     lo, hi = ranks.rows(len(rows))
     whole = torch.empty(len(rows), len(directions))
     whole[lo:hi] = project(rows[lo:hi].contiguous(), directions)

@@ -81,7 +81,7 @@ def build_problem(targets: Tensor, weights: object = None) -> Problem:
     require_distinct(rows, len(first))
     members = np.full(len(matrix), -1, dtype=np.int64)
     members[kept] = owner
-    masses = np.bincount(owner, weights=given[kept], minlength=len(first))
+    masses = mass_sums(owner, given[kept], len(first))
     if len(first) < len(centred):
         centred, norms = centred[torch.from_numpy(first)], norms[first]
     return Problem(centred, masses, norms, centre, members)
@@ -110,6 +110,11 @@ def masses_of(weights: object, targets: int) -> np.ndarray:
     total = masses.sum()
     kept = abs(total - 1) <= ROUNDING and masses.max() <= 1  # masses of a file keep their bits
     return masses if kept else masses / total
+
+
+def mass_sums(owner: np.ndarray, masses: np.ndarray, owners: int) -> np.ndarray:
+    """The mass of each owner, (owners,); at most 1, above which the rounding of a sum could take the whole mass."""
+    return np.minimum(np.bincount(owner, weights=masses, minlength=owners), 1.0)
 
 
 def distinct_rows(centred: Tensor, norms: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -20,6 +20,7 @@ import torch
 from brenier.data.noise import Stream, normal
 from brenier.engine import assign
 from brenier.engine.project import project
+from brenier.engine.scale import moderate
 from brenier.solve.fixed_order import dot, single_threaded
 from brenier.solve.placement import Placement
 from brenier.solve.principal import spaced_indices
@@ -61,16 +62,21 @@ def extreme_value_start(problem: Problem) -> np.ndarray:
 def gaussian_start(problem: Problem) -> np.ndarray:
     index = spaced_indices(problem.size, COVARIANCE_TARGETS, 0.0)
     weights = np.sqrt(problem.masses[index] / problem.masses[index].sum())
-    targets = resident(problem.targets)
-    weighted = (targets[torch.from_numpy(index)].T * torch.from_numpy(weights)).float().contiguous()
+    targets, grown = moderate(resident(problem.targets))
+    exact = targets[torch.from_numpy(index)].T * torch.from_numpy(weights)  # float64
+    weighted, heavier = moderate(exact)
     with single_threaded():
-        variances, axes = torch.linalg.eigh(project(weighted, weighted).double())
+        variances, axes = torch.linalg.eigh(project(weighted.contiguous(), weighted.contiguous()).double())
+    if variances[-1] <= 0:  # all mass at the centre
+        return np.full(problem.size, -np.inf)
     deviations = variances.clamp(min=1e-6 * variances[-1].item()).sqrt().numpy()
     along = project(targets, axes.T.float().contiguous())
     heights = np.empty(problem.size)
     for lo, hi in blocks(targets):
         heights[lo:hi] = -0.5 * (along[lo:hi].double().numpy() ** 2 / deviations).sum(axis=1)
-    return heights
+    return (
+        heights * heavier / grown
+    )  # of the targets as they are, y² grown with grown², √Σ with heavier · grown
 
 
 def energy(problem: Problem, heights: np.ndarray, probes: torch.Tensor, place: Placement) -> float:
