@@ -66,7 +66,7 @@ def level_plan(targets: Tensor, parts: int, largest: int, found: bool) -> LevelP
 
 
 def k_means_bytes(targets: Tensor, parts: int) -> int:
-    """Targets with mass, where some have none; a sample and directions; coordinates, the sample of them and its batches."""
+    """Targets with mass, where some have none; a sample and directions; coordinates, and what k-means sees of them."""
     n, d = targets.shape
     item, seen = targets.element_size(), min(n, TRAINING * parts)
     directions = rows_looked_at(targets) * (item + SAMPLE_BYTES) + DIRECTION_BYTES
