@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import os
 import struct
 import zipfile
 import zlib
@@ -16,6 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from brenier.engine.machine import memory_bytes
 from brenier.errors import FileError, require_package
 
 SUFFIXES = (".png", ".jpg", ".jpeg")
@@ -180,7 +180,7 @@ def _require_plain(picture: Any, name: str) -> None:
 
 def _require_memory(shape: tuple[int, ...], size: int, where: str) -> None:
     wanted = size * int(np.prod(shape, dtype=object))
-    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    memory = memory_bytes()
     if wanted > memory // 2:
         raise FileError(
             where,

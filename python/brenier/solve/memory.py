@@ -10,6 +10,7 @@ from torch import Tensor
 
 from brenier.engine.filtered import SCRATCH_BYTES
 from brenier.engine.halves import padded_width
+from brenier.engine.machine import memory_bytes
 from brenier.engine.project import BLOCK
 from brenier.errors import InputError
 from brenier.solve.batch import ENTRIES, GPU_SHARE
@@ -146,11 +147,13 @@ def require_stream_memory(shape: tuple[int, int], max_memory: int | None) -> Str
 
 
 def memory_limit(max_memory: int | None) -> int:
-    """max_memory of this process, or RESIDENT_SHARE of the machine's memory, shared by the ranks on it (torchrun)."""
+    """max_memory of this process, or RESIDENT_SHARE of the machine's memory, shared by the ranks on it (torchrun).
+
+    In a container, whose limit may be less than the machine's memory, of that.
+    """
     require_bytes(max_memory)
-    machine = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     ranks = max(1, int(os.environ.get("LOCAL_WORLD_SIZE", "1")))
-    return int(RESIDENT_SHARE * machine) // ranks if max_memory is None else max_memory
+    return int(RESIDENT_SHARE * memory_bytes()) // ranks if max_memory is None else max_memory
 
 
 PACKING_BYTES = 1 << 30  # a GPU's copies of a block in the making, float64 among them
