@@ -113,7 +113,7 @@ def fit(  # type: ignore[misc]  # the overloads name only what they differ in
         file = checkpoint_file(checkpoint, resume)
         said = progress and peers.rank == 0
         if source is None:
-            problem = resident_problem(matrix, weights, max_memory, said)
+            problem = resident_problem(matrix, weights, max_memory, said, peers)
         else:
             problem = problem_over(source, weights, max_memory, said, peers)
         budget = int(max_samples or solver.default_max_samples(problem.size, tol))
@@ -162,11 +162,11 @@ def require_processor(device: object) -> None:
 
 
 def resident_problem(
-    matrix: torch.Tensor, weights: object, max_memory: int | None, progress: bool
+    matrix: torch.Tensor, weights: object, max_memory: int | None, progress: bool, ranks: Ranks
 ) -> Problem:
     """The problem of targets in memory, once the plan is known to fit and is printed."""
     say_plan(require_memory(matrix, max_memory), progress)
-    return build_problem(matrix, weights)
+    return build_problem(matrix, weights, ranks)
 
 
 def problem_over(

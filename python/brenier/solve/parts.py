@@ -11,9 +11,10 @@ from torch import Tensor
 
 from brenier.engine import assign, checks
 from brenier.errors import InputError, require_package
+from brenier.solve.centring import blocks
 from brenier.solve.fixed_order import single_threaded
 from brenier.solve.principal import spaced_indices
-from brenier.solve.problem import Problem, blocks, build_problem, masses_of
+from brenier.solve.problem import Problem, build_problem, masses_of
 from brenier.types import Array
 
 TRAINING = 64  # targets per part that k-means sees

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from brenier.engine.project import project
 from brenier.engine.ranks import Ranks
-from brenier.solve.fixed_order import single_threaded
+from brenier.solve.fixed_order import single_threaded, squares
 from brenier.solve.streamed import Targets
 
 SAMPLE = 1024
@@ -34,12 +34,17 @@ def principal_directions(targets: Targets, ranks: Ranks | None = None) -> Princi
     """Up to 128 axes from evenly spaced centred targets; residuals measured on the targets between them."""
     peers, rows = ranks or Ranks(), spaced(targets, SAMPLE, 0.0)
     with single_threaded():  # LAPACK's bits depend on its threads
-        _, vectors = torch.linalg.eigh(shared_product(peers, rows, rows).double())
+        _, vectors = torch.linalg.eigh(
+            shared_product(peers, rows, rows)
+        )  # any basis of the leading space will do
         count = min(max(COUNTS), len(rows) // 2, targets.shape[1])
         leading = vectors.flip(1)[:, :count]
-        spanned = shared_product(peers, rows.T, leading.T.float().contiguous())
+        spanned = shared_product(peers, rows.T, leading.T.contiguous())
         axes = torch.linalg.qr(spanned.double()).Q.T.float().contiguous()
-    return Principal(axes, residual_shares(spaced(targets, SAMPLE, 0.5), axes))
+    between = spaced(targets, SAMPLE, 0.5)
+    return Principal(
+        axes, residual_shares(float(squares(between).sum()), shared_product(peers, between, axes))
+    )
 
 
 def shared_product(ranks: Ranks, rows: Tensor, directions: Tensor) -> Tensor:
@@ -62,10 +67,10 @@ def spaced_indices(total: int, count: int, phase: float) -> np.ndarray:
     return np.minimum(index, total - 1)
 
 
-def residual_shares(targets: Tensor, axes: Tensor) -> dict[int, float]:
-    total = sum(float(np.square(row.numpy(), dtype=np.float64).sum()) for row in targets)
+def residual_shares(total: float, along: Tensor) -> dict[int, float]:
+    """Shares of squared lengths, the total their sum, outside the first axes; along: the rows onto all axes."""
     if total == 0:
         return {0: 1.0}
-    along = np.square(project(targets, axes).double().numpy()).sum(axis=0).cumsum()
-    shares = {r: float(max(0.0, 1 - along[r - 1] / total)) for r in COUNTS if r <= len(along)}
+    inside = np.square(along.double().numpy()).sum(axis=0).cumsum()
+    shares = {r: float(max(0.0, 1 - inside[r - 1] / total)) for r in COUNTS if r <= len(inside)}
     return {0: 1.0, **shares}

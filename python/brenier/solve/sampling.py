@@ -23,6 +23,7 @@ from brenier.engine.project import project
 from brenier.engine.ranks import Ranks
 from brenier.solve.control import length_variates
 from brenier.solve.directions import STRUCTURED_FROM, Dense, Directions, Structured
+from brenier.solve.fixed_order import squares
 from brenier.solve.placement import Placement
 from brenier.solve.principal import Principal
 from brenier.solve.shares import rows_of
@@ -281,11 +282,6 @@ def begun(made: Made | None) -> Made:
     if made is None:
         raise RuntimeError("begin comes before the first draw")
     return made
-
-
-def squares(rows: Tensor) -> np.ndarray:
-    """Squared lengths of rows, float64, (n,)."""
-    return np.einsum("ij,ij->i", rows.numpy(), rows.numpy(), dtype=np.float64)
 
 
 def orthogonal_pairs(directions: Tensor) -> Tensor:

@@ -23,7 +23,7 @@ from brenier.engine.ranks import Ranks, this_rank
 from brenier.errors import InputError
 from brenier.pair import PairedPool
 from brenier.solve import Potential, StreamedPotential
-from brenier.solve.problem import row_norms, subtract
+from brenier.solve.centring import row_norms, subtract
 from brenier.solve.start import LEAST_QUANTILE, quantiles
 from brenier.transport.subspace import SubspacePairs
 from brenier.types import Array
