@@ -7,7 +7,6 @@ import torch
 from torch import Tensor
 
 from brenier.engine import checks, threads
-from brenier.engine.native import aligned
 from brenier.engine.ranks import Ranks
 from brenier.solve.fixed_order import at_once, squares
 
@@ -49,7 +48,7 @@ def subtract(matrix: Tensor, centre: np.ndarray) -> tuple[Tensor, np.ndarray]:
 
 def less(matrix: Tensor, centre: np.ndarray) -> tuple[Tensor, np.ndarray]:
     """As subtract, infinite where float32 ends."""
-    centred = torch.from_numpy(aligned(matrix.numel(), np.float32).reshape(matrix.shape))
+    centred = torch.empty(matrix.shape, dtype=torch.float32)
     norms = np.empty(len(matrix))
 
     def write(block: tuple[int, int]) -> None:

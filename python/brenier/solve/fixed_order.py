@@ -19,8 +19,9 @@ def dot(a: np.ndarray, b: np.ndarray) -> float:
 
 def at_once(rows: Tensor) -> list[tuple[int, int]]:
     """Ranges of rows whose copies in float64 stay in cache; fixed by the shape alone."""
-    step = max(1, VALUES_AT_ONCE // max(1, rows.shape[1]))
-    return [(lo, min(lo + step, len(rows))) for lo in range(0, len(rows), step)]
+    count, width = rows.shape
+    step = max(1, VALUES_AT_ONCE // max(1, width))
+    return [(lo, min(lo + step, count)) for lo in range(0, count, step)]
 
 
 def squares(rows: Tensor) -> np.ndarray:
