@@ -8,9 +8,11 @@ import pytest
 import torch
 import torch.distributed as dist
 import torch.multiprocessing as mp
+from brenier.data import ArraySource
 from brenier.engine.ranks import Ranks, together
 from brenier.errors import InputError
 from brenier.solve import centring, fixed_order
+from brenier.solve.first_pass import streamed_problem
 from brenier.solve.problem import Problem, build_problem
 from brenier.solve.shares import rows_of
 from brenier.solve.streamed import Targets, resident, tiles_of
@@ -103,6 +105,8 @@ def refuse(rank: int, world: int, folder: str) -> None:
         for rows, weights in others.values():
             with pytest.raises(InputError, match="same on every rank"):
                 build_problem(rows, weights, ranks)
+        with pytest.raises(InputError, match="same on every rank"):
+            streamed_problem(ArraySource(CLOUD[rank:]), None, 32, ranks)
     dist.destroy_process_group()
 
 

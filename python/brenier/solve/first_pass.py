@@ -11,7 +11,7 @@ from brenier.errors import InputError
 from brenier.solve.centring import block_rows, row_norms
 from brenier.solve.fingerprint import summary
 from brenier.solve.mean import mean_of
-from brenier.solve.problem import Problem, masses_of
+from brenier.solve.problem import Problem, masses_of, require_same_targets
 from brenier.solve.shares import rows_of
 from brenier.solve.streamed import StreamedTargets
 
@@ -25,7 +25,7 @@ def streamed_problem(
     Equal targets are not merged: each keeps a cell of its own, and no height can divide the mass between them,
     so a source with many of them does not converge. Masses must all be positive. Ranks share both passes.
 
-    Raises InputError for empty or non-finite targets and for masses that do not fit them.
+    Raises InputError for empty or non-finite targets, for masses that do not fit them, and where ranks hold others.
     """
     if min(source.shape) < 1:
         raise InputError(
@@ -39,7 +39,10 @@ def streamed_problem(
             got="0",
             remedy="leave them out of the source",
         )
-    targets, norms = centred_source(source, masses, columns, ranks or Ranks())
+    peers = ranks or Ranks()
+    if peers.world > 1:
+        require_same_targets(peers, f"{tuple(source.shape)} streamed", masses)
+    targets, norms = centred_source(source, masses, columns, peers)
     return Problem(targets, masses, norms, targets.centre.double().numpy(), np.arange(len(masses)))
 
 

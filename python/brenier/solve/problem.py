@@ -79,7 +79,8 @@ def build_problem(targets: Tensor, weights: object = None, ranks: Ranks | None =
     kept = np.flatnonzero(given > 0)
     rows = matrix if len(kept) == len(matrix) else matrix[torch.from_numpy(kept)]
     peers = ranks or Ranks()
-    require_same_targets(peers, matrix, given)
+    if peers.world > 1:
+        require_same_targets(peers, f"{tuple(matrix.shape)} {matrix.dtype}", given, row_words(matrix))
     centre = mean_of(rows, given[kept], peers)
     centred, norms = share(rows, centre, peers)
     owner, first = distinct_rows(centred, norms)
@@ -92,15 +93,14 @@ def build_problem(targets: Tensor, weights: object = None, ranks: Ranks | None =
     return Problem(centred, masses, norms, centre, members)
 
 
-def require_same_targets(ranks: Ranks, matrix: Tensor, masses: np.ndarray) -> None:
-    """Raises InputError where ranks hold other targets or masses, before they share sums of them."""
-    if ranks.world > 1:
-        seen = [
-            f"{tuple(matrix.shape)} {matrix.dtype}".encode(),
-            masses.tobytes(),
-            row_words(matrix).tobytes(),
-        ]
-        ranks.require_same(hashlib.sha256(b" ".join(seen)).hexdigest(), "targets and weights")
+def require_same_targets(
+    ranks: Ranks, kind: str, masses: np.ndarray, words: np.ndarray | None = None
+) -> None:
+    """Raises InputError where ranks hold targets of other kinds, masses or words, before they share sums of them."""
+    seen = hashlib.sha256(masses.tobytes())
+    if words is not None:
+        seen.update(words.tobytes())
+    ranks.require_same(f"{kind} {seen.hexdigest()}", "targets and weights")
 
 
 def row_words(matrix: Tensor) -> np.ndarray:
