@@ -112,7 +112,8 @@ def pieces(rows: int, directions: int, depth: int, body: Body) -> list[Piece]:
     """
     affordable = min(OPERATIONS_PER_CALL / (2 * directions), ELEMENTS_PER_CALL) / max(1, depth)
     even = -(-rows // (4 * threads.thread_count()))
-    height = max(int(min(affordable, even) / body.rows), LEAST_ROWS // body.rows, 1) * body.rows
+    unit = max(1, LEAST_ROWS // body.rows) * body.rows  # whole strips: what is left over reads all directions too
+    height = max(1, int(min(affordable, even) / unit)) * unit
     panels = OPERATIONS_PER_CALL / (2 * min(rows, height) * max(1, depth) * body.targets)
     width = min(max(1, int(panels)) * body.targets, directions)
     blocks = [(lo, min(lo + height, rows)) for lo in range(0, rows, height)]

@@ -40,54 +40,56 @@ def subtract(matrix: Tensor, centre: np.ndarray) -> tuple[Tensor, np.ndarray]:
 
     Raises InputError for those that centring takes out of float32.
     """
-    centred, norms = less(matrix, centre)
+    norms = np.empty(len(matrix))
+    centred = less(matrix, centre, norms)
     if not np.isfinite(norms).all():  # float64: a row of finite float32 has a finite norm
         checks.require_finite(centred, "targets after centring, in float32")
     return centred, norms
 
 
-def less(matrix: Tensor, centre: np.ndarray) -> tuple[Tensor, np.ndarray]:
-    """As subtract, infinite where float32 ends."""
+def less(matrix: Tensor, centre: np.ndarray, norms: np.ndarray | None = None) -> Tensor:
+    """Centred targets, infinite where float32 ends; their norms into norms while they are in cache."""
     centred = torch.empty(matrix.shape, dtype=torch.float32)
-    norms = np.empty(len(matrix))
 
     def write(block: tuple[int, int]) -> None:
-        rows, out, found = matrix[slice(*block)], centred[slice(*block)], norms[slice(*block)]
+        rows, out = matrix[slice(*block)], centred[slice(*block)]
         for lo, hi in at_once(rows):
             with np.errstate(over="ignore"):
                 out[lo:hi].numpy()[...] = rows[lo:hi].double().numpy() - centre
-            found[lo:hi] = np.sqrt(squares(out[lo:hi]))
+            if norms is not None:
+                norms[block[0] + lo : block[0] + hi] = np.sqrt(squares(out[lo:hi]))
 
     threads.run(write, blocks(matrix))
-    return centred, norms
+    return centred
 
 
 class SharedTargets:
     """Centred targets (n, d) of which a rank has centred its own rows; it centres others when it needs them."""
 
-    def __init__(self, given: Tensor, centre: np.ndarray, ranks: Ranks) -> None:
+    def __init__(self, given: Tensor, centre: np.ndarray, ranks: Ranks, norms: np.ndarray) -> None:
+        """norms : (n,), of which the rank's own are written"""
         self.given, self.centre = given, centre
         self.shape = (len(given), given.shape[1])
-        self.first, self.end = ranks.rows(len(given))
-        self.rows, self.norms = less(given[self.first : self.end], centre)
+        own = slice(*ranks.rows(len(given)))
+        self.first, self.end, self.rows = own.start, own.stop, less(given[own], centre, norms[own])
 
     def __len__(self) -> int:
         return self.shape[0]
 
     def __getitem__(self, index: Tensor) -> Tensor:
         """Single rows."""
-        return less(self.given[index], self.centre)[0]
+        return less(self.given[index], self.centre)
 
     def range(self, lo: int, hi: int) -> Tensor:
         """Rows lo to hi − 1, not copied where they are this rank's own."""
         if self.first <= lo <= hi <= self.end:
             return self.rows[lo - self.first : hi - self.first]
-        return less(self.given[lo:hi], self.centre)[0]
+        return less(self.given[lo:hi], self.centre)
 
     def whole(self) -> Tensor:
         """All rows, kept from the first call on."""
         if self.first > 0 or self.end < len(self):
-            self.rows, _ = less(self.given, self.centre)
+            self.rows = less(self.given, self.centre)
             self.first, self.end = 0, len(self)
         return self.rows
 
@@ -96,8 +98,8 @@ def share(matrix: Tensor, centre: np.ndarray, ranks: Ranks) -> tuple[Tensor | Sh
     """As subtract, each rank its own rows; the norms are those of all."""
     if ranks.world == 1:
         return subtract(matrix, centre)
-    targets, norms = SharedTargets(matrix, centre, ranks), np.empty(len(matrix))
-    norms[targets.first : targets.end] = targets.norms
+    norms = np.empty(len(matrix))
+    targets = SharedTargets(matrix, centre, ranks, norms)
     ranks.joined(torch.from_numpy(norms))
     if not np.isfinite(norms).all():
         return subtract(matrix, centre)  # so that every rank says which

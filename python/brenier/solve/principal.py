@@ -32,7 +32,7 @@ class Principal:
 
 def principal_directions(targets: Targets, ranks: Ranks | None = None) -> Principal:
     """Up to 128 axes from evenly spaced centred targets; residuals measured on the targets between them."""
-    peers, rows = ranks or Ranks(), spaced(targets, SAMPLE, 0.0)
+    peers, rows = ranks or Ranks(), targets[spaced(targets, 0.0)]
     with single_threaded():  # LAPACK's bits depend on its threads
         _, vectors = torch.linalg.eigh(
             shared_product(peers, rows, rows)
@@ -41,10 +41,7 @@ def principal_directions(targets: Targets, ranks: Ranks | None = None) -> Princi
         leading = vectors.flip(1)[:, :count]
         spanned = shared_product(peers, rows.T, leading.T.contiguous())
         axes = torch.linalg.qr(spanned.double()).Q.T.float().contiguous()
-    between = spaced(targets, SAMPLE, 0.5)
-    return Principal(
-        axes, residual_shares(float(squares(between).sum()), shared_product(peers, between, axes))
-    )
+    return Principal(axes, residual_shares(targets, axes, peers))
 
 
 def shared_product(ranks: Ranks, rows: Tensor, directions: Tensor) -> Tensor:
@@ -55,10 +52,10 @@ def shared_product(ranks: Ranks, rows: Tensor, directions: Tensor) -> Tensor:
     return ranks.joined(whole)
 
 
-def spaced(targets: Targets, count: int, phase: float) -> Tensor:
-    """At most count rows, evenly spaced, and no more than SAMPLE_VALUES numbers."""
-    count = min(count, max(64, SAMPLE_VALUES // targets.shape[1]))
-    return targets[torch.from_numpy(spaced_indices(len(targets), count, phase))]
+def spaced(targets: Targets, phase: float) -> Tensor:
+    """Which at most SAMPLE rows, evenly spaced, of no more than SAMPLE_VALUES numbers."""
+    count = min(SAMPLE, max(64, SAMPLE_VALUES // targets.shape[1]))
+    return torch.from_numpy(spaced_indices(len(targets), count, phase))
 
 
 def spaced_indices(total: int, count: int, phase: float) -> np.ndarray:
@@ -67,10 +64,17 @@ def spaced_indices(total: int, count: int, phase: float) -> np.ndarray:
     return np.minimum(index, total - 1)
 
 
-def residual_shares(total: float, along: Tensor) -> dict[int, float]:
-    """Shares of squared lengths, the total their sum, outside the first axes; along: the rows onto all axes."""
-    if total == 0:
+def residual_shares(targets: Targets, axes: Tensor, ranks: Ranks) -> dict[int, float]:
+    """Shares of the squared lengths of spaced rows outside the first axes; each rank asks for its rows alone."""
+    index = spaced(targets, 0.5)
+    lo, hi = ranks.rows(len(index))
+    rows = targets[index[lo:hi]]
+    lengths = torch.empty(
+        len(index), len(axes) + 1, dtype=torch.float64
+    )  # along the axes, and the square of all
+    lengths[lo:hi, :-1], lengths[lo:hi, -1] = project(rows, axes), torch.from_numpy(squares(rows))
+    inside = np.square(ranks.joined(lengths).numpy()[:, :-1]).sum(axis=0).cumsum()
+    if (total := float(lengths[:, -1].numpy().sum())) == 0:
         return {0: 1.0}
-    inside = np.square(along.double().numpy()).sum(axis=0).cumsum()
     shares = {r: float(max(0.0, 1 - inside[r - 1] / total)) for r in COUNTS if r <= len(inside)}
     return {0: 1.0, **shares}
