@@ -1,5 +1,6 @@
 """Ranks that centre and measure their own rows of the targets have the problem of one process, bit for bit."""
 
+import itertools
 import os
 from pathlib import Path
 
@@ -102,6 +103,12 @@ def refuse(rank: int, world: int, folder: str) -> None:
     with together() as ranks:
         with pytest.raises(InputError, match=r"after centring.*at \[1, 2\]"):
             build_problem(beyond, None, ranks)
+        for place, value in itertools.product([(0, 8), (200, 3), (330, 0)], [torch.nan, torch.inf]):
+            bad = CLOUD.clone()
+            bad[place] = value  # the first has no mass under the weights
+            for weights in (None, WEIGHTS):
+                with pytest.raises(InputError, match=rf"{value} at \[{place[0]}, {place[1]}\]"):
+                    build_problem(bad, weights, ranks)
         for rows, weights in others.values():
             with pytest.raises(InputError, match="same on every rank"):
                 build_problem(rows, weights, ranks)

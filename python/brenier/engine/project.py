@@ -112,7 +112,9 @@ def pieces(rows: int, directions: int, depth: int, body: Body) -> list[Piece]:
     """
     affordable = min(OPERATIONS_PER_CALL / (2 * directions), ELEMENTS_PER_CALL) / max(1, depth)
     even = -(-rows // (4 * threads.thread_count()))
-    unit = max(1, LEAST_ROWS // body.rows) * body.rows  # whole strips: what is left over reads all directions too
+    unit = (
+        max(1, LEAST_ROWS // body.rows) * body.rows
+    )  # whole strips: what is left over reads all directions too
     height = max(1, int(min(affordable, even) / unit)) * unit
     panels = OPERATIONS_PER_CALL / (2 * min(rows, height) * max(1, depth) * body.targets)
     width = min(max(1, int(panels)) * body.targets, directions)

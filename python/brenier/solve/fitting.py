@@ -108,7 +108,7 @@ def fit(  # type: ignore[misc]  # the overloads name only what they differ in
         whole = moved(matrix_of(targets), device) if source is None else source
         return fit_classes(fit, whole, labels, weights, checkpoint, **options)
     with together(ranks) as peers:
-        matrix = moved(torch.empty(0) if source is not None else matrix_of(targets), device)
+        matrix = moved(torch.empty(0) if source is not None else matrix_of(targets, finite=False), device)
         place = placement(engine, matrix.device)
         file = checkpoint_file(checkpoint, resume)
         said = progress and peers.rank == 0
@@ -183,12 +183,13 @@ def say_plan(plan: object, progress: bool) -> None:
         tqdm.write(f"memory: at most {plan}", file=sys.stderr)
 
 
-def matrix_of(targets: Array | str | os.PathLike[str] | LatentSource) -> torch.Tensor:
-    """The targets as a matrix in memory."""
+def matrix_of(targets: Array | str | os.PathLike[str] | LatentSource, *, finite: bool = True) -> torch.Tensor:
+    """The targets as a matrix in memory, found finite unless the caller sees to that."""
     if not isinstance(targets, torch.Tensor | np.ndarray) and isinstance(targets, LatentSource):
-        return checks.as_matrix(targets.read(0, len(targets)), "targets", dtypes=ACCEPTED)
-    matrix = load_array(targets).array if isinstance(targets, str | os.PathLike) else targets
-    return checks.as_matrix(matrix, "targets", dtypes=ACCEPTED)
+        matrix: object = targets.read(0, len(targets))
+    else:
+        matrix = load_array(targets).array if isinstance(targets, str | os.PathLike) else targets
+    return checks.as_matrix(matrix, "targets", dtypes=ACCEPTED, finite=finite)
 
 
 def finished(run: solver.Run, status: Status, potential: Potential) -> FitResult:

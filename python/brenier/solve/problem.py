@@ -62,11 +62,11 @@ class Problem:
 def build_problem(targets: Tensor, weights: object = None, ranks: Ranks | None = None) -> Problem:
     """Check, deduplicate, centre; ranks centre and measure their own rows each.
 
-    targets : (n, d) float16, bfloat16, float32 or float64 (rounded to float32 after centring), found finite before
+    targets : (n, d) float16, bfloat16, float32 or float64 (rounded to float32 after centring)
     weights : (n,) masses ≥ 0 of any positive sum, None for equal masses
 
-    Raises InputError for empty targets, for those that centring takes out of float32, for masses that do not fit, and
-    where ranks hold others.
+    Raises InputError for targets that are empty, not finite, or out of float32 once centred, for masses that do not
+    fit, and where ranks hold others.
     """
     matrix = checks.as_matrix(targets, "targets", dtypes=ACCEPTED, finite=False).cpu()
     if 0 in matrix.shape:
@@ -81,7 +81,13 @@ def build_problem(targets: Tensor, weights: object = None, ranks: Ranks | None =
     peers = ranks or Ranks()
     if peers.world > 1:
         require_same_targets(peers, f"{tuple(matrix.shape)} {matrix.dtype}", given, row_words(matrix))
-    centre = mean_of(rows, given[kept], peers)
+    if len(rows) < len(matrix):
+        checks.require_finite(matrix, "targets")
+    try:
+        centre = mean_of(rows, given[kept], peers)
+    except InputError:  # a value that is not finite spoils the mean, and so every rank says which
+        checks.require_finite(matrix, "targets")
+        raise
     centred, norms = share(rows, centre, peers)
     owner, first = distinct_rows(centred, norms)
     require_distinct(rows, len(first))
