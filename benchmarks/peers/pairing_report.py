@@ -19,11 +19,10 @@ GOALS = {  # rows: at least so many times faster than scipy, the best lapx varia
 
 def ratios(row: dict[str, Any]) -> tuple[float | None, float | None, float | None]:
     """How many times faster we are than scipy, the best lapx variant, the best of all peers."""
-    ours = row["ms"]["brenier"]
-    peers = {name: ms for name, ms in row["ms"].items() if name != "brenier"}
-    lapx = [ms for name, ms in peers.items() if name.startswith("lapx")]
+    peers = row["ratio"]
+    lapx = [ratio for name, ratio in peers.items() if name.startswith("lapx")]
     kinds = ([peers["scipy"]] if "scipy" in peers else [], lapx, list(peers.values()))
-    scipy, best_lapx, best = (min(kind) / ours if kind else None for kind in kinds)
+    scipy, best_lapx, best = (min(kind) if kind else None for kind in kinds)
     return scipy, best_lapx, best
 
 
@@ -91,7 +90,8 @@ def write_report(found: dict[str, Any], docs: Path) -> None:
         "## Measured on the CPU",
         "",
         f"{machine['processor']}, {machine['processors']} processors, load {machine['load']:.1f}, {machine['date']}; "
-        f"{versions}. Processor time of one thread, scores given in float32; `python benchmarks/pairing_cpu.py --save` "
+        f"{versions}. Processor time of one thread, scores given in float32; medians, and medians "
+        "of the turns' ratios; `python benchmarks/pairing_cpu.py --save` "
         "writes this section.",
         "",
         goal_table(rows),

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import torch
 
-POOL, BATCH, STEPS, REPEATS = 2048, 64, 32, 3
+POOL, BATCH, STEPS, REPEATS = 2048, 64, 32, 8
 
 
 def high_water() -> float:

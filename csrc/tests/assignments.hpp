@@ -64,7 +64,7 @@ void check_assignment(Scores kind, int64_t n, bool maximize, double gap) {
 
 inline void check_assignments() {
     for (const Scores kind : {Scores::normal, Scores::outliers, Scores::tied, Scores::twins})
-        for (const int64_t n : {1, 2, 3, 31, 32, 33, 63, 65, 97, 159, 161, 639, 641}) {
+        for (const int64_t n : {1, 2, 3, 31, 32, 33, 63, 65, 97, 159, 161, 639, 641, 769}) {
             check_assignment<float>(kind, n, true, 0);
             check_assignment<double>(kind, n, false, n % 2 ? 0 : 1e-3);
         }

@@ -159,3 +159,23 @@ def test_engines_without_assignment_are_engine_errors() -> None:
         with pytest.raises(EngineError):
             brenier.solve_assignment(np.zeros((2, 2)), engine=engine)  # type: ignore[arg-type]
     assert brenier.solve_assignment(np.eye(2), engine="cpu").cost == 2
+
+
+@pytest.mark.parametrize("maximize", [False, True])
+@pytest.mark.parametrize("n", [0, 1, 5, 200])
+def test_linear_sum_assignment_is_a_drop_in_for_scipys(n: int, maximize: bool) -> None:
+    costs = np.random.default_rng(n).standard_normal((n, n))
+    rows, columns = brenier.pair.linear_sum_assignment(costs, maximize)
+    expected = linear_sum_assignment(costs, maximize)
+    assert (rows == expected[0]).all()
+    assert (columns == expected[1]).all()
+    assert rows.dtype == expected[0].dtype
+    assert columns.dtype == expected[1].dtype
+    listed = brenier.pair.linear_sum_assignment(costs.tolist() if n else costs, maximize=maximize)
+    assert (listed[1] == columns).all()
+
+
+@pytest.mark.parametrize("costs", [np.zeros((2, 3)), np.zeros((2, 2, 2)), [[np.nan]], [[np.inf]]])
+def test_linear_sum_assignment_refuses_with_scipys_kind_of_error(costs: object) -> None:
+    with pytest.raises(ValueError, match=r"expected|forbidden"):
+        brenier.pair.linear_sum_assignment(costs)  # type: ignore[arg-type]

@@ -12,12 +12,12 @@
 
 namespace brenier::assignment::BRENIER_ISA {
 
-constexpr double FIRST_STEP = 0.2, LAST_STEP = 5e-4, STEP_RATIO = 0.05;  // ε in standard deviations of the costs
+constexpr double FIRST_STEP = 0.1, LAST_STEP = 5e-4, STEP_RATIO = 0.07;  // ε in standard deviations of the costs
 constexpr int64_t PATIENCE = 160;  // whole matrices read before paths take over
 constexpr int64_t SAMPLES = 24;   // rows, and columns of each, looked at for the scale
-constexpr int64_t WHOLE_ROWS_UP_TO = 640;  // no lists while bidding: so many 16-bit steps stay in the second-level cache
-constexpr float FIRST_SPREAD = 0.4f;  // of a list's costs, in means of the row's: about 24 of 1,000 normal ones
-constexpr int64_t TOGETHER = 4;  // rows that look at the same prices
+constexpr int64_t WHOLE_ROWS_UP_TO = 640;  // neither coarse steps nor lists: so many whole ones stay in the second-level cache
+constexpr float FIRST_SPREAD = 0.3f;  // of a list's costs, in means of the row's: about 12 of 1,000 normal ones
+constexpr int64_t TOGETHER = 8;  // rows that look at the same prices; half as many where they soon want the same columns
 constexpr int ROUNDS_PER_STEP = 8;
 constexpr int64_t ROWS_PER_STEP = 16, AHEAD = 16;  // rows whose scores are fetched ahead
 
@@ -27,9 +27,9 @@ class Auction final : public Assignment {
     Auction(const Problem& problem, bool insist)
         : problem_(problem),
           n_(problem.size),
-          width_((n_ + STEP_LANES - 1) / STEP_LANES * STEP_LANES),
+          width_((n_ + BYTE_LANES - 1) / BYTE_LANES * BYTE_LANES),
           insist_(insist),
-          room_(n_ <= 2048 ? 32 : 48),
+          room_(n_ <= 1536 ? 16 : 32),
           arena_(bytes()) {
         if (arena_.valid()) place();
     }
@@ -51,8 +51,10 @@ class Auction final : public Assignment {
 
    private:
     enum class Stage { sample, load, centre, sift, bid, price, tighten, repair, search, certify };
+    enum class Costs { coarse, whole, listed };  // what bids are made on: whole rows of 8 or 16 bits, or lists
 
     int64_t bytes() const;
+    int64_t coarse_size() const { return n_ > WHOLE_ROWS_UP_TO && n_ <= LONGEST_COARSE ? width_ * n_ : 0; }
     void place();
     void advance();
     // scale and load
@@ -64,7 +66,7 @@ class Auction final : public Assignment {
     void flush_sums();
     void centre();
     bool start_from_prices();
-    void round_prices();
+    void begin_bidding();
     double sampled_variance() const;
     Row row(int64_t i) const { return {steps_ + i * width_, price_, whole_price_, low_, width_}; }
     // bidding, on integers
@@ -73,18 +75,22 @@ class Auction final : public Assignment {
     void settle();
     void bid();
     template <class Price> void bid_together(Price* price);
+    template <class Price> bool raise_whole(Price* price, int64_t j, const BidTwo& two, int bits);
+    bool raise(uint8_t* price, int64_t j, const BidTwo& two);
     bool raise(uint16_t* price, int64_t j, const BidTwo& two);
     bool raise(int32_t* price, int64_t j, const BidTwo& two);
     void round_price(int64_t j);
     void next_epsilon();
+    void leave_coarse();
     void leave_whole_rows();
-    int32_t whole_epsilon() const { return epsilon_ > STEP ? epsilon_ >> STEP_BITS : 1; }
+    int32_t epsilon_in(int bits) const { return epsilon_ >> bits > 0 ? epsilon_ >> bits : 1; }
+    BidTwo look(int64_t i, const uint8_t* price);
     BidTwo look(int64_t i, const uint16_t* price);
     int32_t lowest_whole(int64_t i);
     void renew(int64_t i, int32_t near);
     void renew(int64_t i);
     BidTwo look(int64_t i, const int32_t* price);
-    int32_t lowest(int64_t i);
+    int32_t lowest(int64_t i, int32_t known);
     bool good_enough() const;
     // the finish, in float64
     void price();
@@ -94,6 +100,7 @@ class Auction final : public Assignment {
     double exact_lowest(int64_t i, double known);
     BestTwo exact_two(int64_t i, int32_t limit);
     BestTwo whole_row_two(int64_t i);
+    int32_t second_limit(int64_t i);
     BestTwo exact_look(int64_t i);
     BestTwo longer_look(int64_t i);
     void tighten();
@@ -128,8 +135,9 @@ class Auction final : public Assignment {
     bool impatient() const { return effort_ > PATIENCE * n_ * n_ + (int64_t(1) << 16); }
 
     Problem problem_;
-    int64_t n_, width_;  // width: n rounded up to STEP_LANES
-    bool insist_, whole_rows_ = false;
+    int64_t n_, width_;  // width: n rounded up to BYTE_LANES
+    bool insist_;
+    Costs costs_ = Costs::listed;
     int32_t room_;     // of a list
     int32_t low_ = 0;  // no price is lower once bidding has begun
     Arena arena_;
@@ -137,6 +145,7 @@ class Auction final : public Assignment {
     Tree tree_;
     uint16_t* steps_;  // of costs above the row's least
     uint16_t* whole_price_;  // in steps above low_, rounded down
+    uint8_t *coarse_steps_, *coarse_price_;  // the first of none where bidding begins on whole steps
     CandidateList* lists_;
     double *exact_cost_, *least_, *lower_, *column_sum_, *identity_, *given_, *sample_;
     void* staged_;

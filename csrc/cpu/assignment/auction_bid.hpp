@@ -1,4 +1,5 @@
-// Bidding with falling ε, on integer costs and prices: whole rows in 16-bit steps, or lists in 64ths of them.
+// Bidding with falling ε, on integer costs and prices: whole rows in 8-bit coarse steps, then lists in 64ths of a whole
+// step; or, where these few stay near the processor, whole rows in 16-bit steps.
 #pragma once
 #include "cpu/assignment/auction.hpp"
 
@@ -8,13 +9,14 @@ namespace brenier::assignment::BRENIER_ISA {
 inline void Auction::sift() {
     if (at_ == 0) waiting_ = 0, excess_ = 0;
     if (at_ == n_) return settle();
+    const bool whole = costs_ == Costs::whole;
     const int64_t end = at_ + ROWS_PER_STEP < n_ ? at_ + ROWS_PER_STEP : n_;
     for (; at_ < end && !declined_; ++at_) {
         const int32_t over = over_best(at_);
         m_.waiting[waiting_] = at_;
-        waiting_ += over > (whole_rows_ ? whole_epsilon() : epsilon_);
-        const bool proves = m_.column_of[at_] != NONE && own_[at_] < (whole_rows_ ? UINT16_MAX : LARGEST_COST);
-        excess_ += proves ? double(over) * (whole_rows_ ? STEP : 1) : INFINITE;  // a clamped cost proves nothing
+        waiting_ += over > (whole ? epsilon_in(STEP_BITS) : epsilon_);
+        const bool proves = m_.column_of[at_] != NONE && own_[at_] < (whole ? UINT16_MAX : LARGEST_COST);
+        excess_ += proves ? double(over) * (whole ? STEP : 1) : INFINITE;  // a clamped cost proves nothing
     }
 }
 
@@ -22,7 +24,9 @@ inline void Auction::sift() {
 inline int32_t Auction::over_best(int64_t i) {
     const int64_t j = m_.column_of[i];
     if (j == NONE) return INT32_MAX;
-    return whole_rows_ ? own_[i] + whole_price_[j] - lowest_whole(i) : own_[i] + price_[j] - lowest(i);
+    if (costs_ == Costs::whole) return own_[i] + whole_price_[j] - lowest_whole(i);
+    const int32_t known = own_[i] + price_[j];
+    return known - lowest(i, known);
 }
 
 // Is the pairing proved as good as asked for? Costs are rounded down by less than a step a row.
@@ -46,7 +50,9 @@ inline void Auction::bid() {
     for (int k = 0; k < ROUNDS_PER_STEP && stage_ == Stage::bid && !declined_; ++k) {
         if (waiting_ == 0) return next_epsilon();
         if (impatient()) return give_up(true);
-        whole_rows_ ? bid_together(whole_price_) : bid_together(price_);
+        if (costs_ == Costs::coarse) bid_together(coarse_price_);
+        else if (costs_ == Costs::whole) bid_together(whole_price_);
+        else bid_together(price_);
     }
 }
 
@@ -54,7 +60,7 @@ inline void Auction::bid() {
 // whose column has been raised since looks again. A second best that has been raised leaves a bid valid, if lower.
 template <class Price>
 inline void Auction::bid_together(Price* price) {
-    const int64_t rows = waiting_ < TOGETHER ? waiting_ : TOGETHER;
+    const int64_t most = costs_ == Costs::whole ? TOGETHER / 2 : TOGETHER, rows = waiting_ < most ? waiting_ : most;
     int64_t* const line = m_.waiting + (waiting_ - rows);
     BidTwo seen[TOGETHER];
     for (int64_t k = 0; k < rows; ++k) seen[k] = look(line[k], price);
@@ -79,11 +85,21 @@ inline void Auction::bid_together(Price* price) {
 }
 
 // Raise the price of the best column to where the second best is ε better; false where it would be too high.
+template <class Price>
+inline bool Auction::raise_whole(Price* price, int64_t j, const BidTwo& two, int bits) {
+    const int32_t most = Price(~Price(0)), raised = int32_t(price[j]) + (two.second - two.best) + epsilon_in(bits);
+    const bool fits = two.best < most && raised < most;
+    if (fits) price[j] = Price(raised);
+    return fits;
+}
+inline bool Auction::raise(uint8_t* price, int64_t j, const BidTwo& two) {
+    const bool fits = raise_whole(price, j, two, COARSE_BITS + STEP_BITS);
+    if (!fits) leave_coarse();
+    return fits;
+}
 inline bool Auction::raise(uint16_t* price, int64_t j, const BidTwo& two) {
-    const int32_t raised = int32_t(price[j]) + (two.second - two.best) + whole_epsilon();
-    const bool fits = two.best < UINT16_MAX && raised < UINT16_MAX;
-    if (fits) price[j] = uint16_t(raised);
-    else leave_whole_rows();
+    const bool fits = raise_whole(price, j, two, STEP_BITS);
+    if (!fits) leave_whole_rows();
     return fits;
 }
 inline bool Auction::raise(int32_t* price, int64_t j, const BidTwo& two) {
@@ -100,6 +116,7 @@ inline void Auction::round_price(int64_t j) {
 }
 
 inline void Auction::next_epsilon() {
+    if (costs_ == Costs::coarse) leave_coarse();
     if (epsilon_ <= last_epsilon_ && !(problem_.gap > 0)) return enter(Stage::price);
     const int32_t next = int32_t(double(epsilon_) * STEP_RATIO);
     epsilon_ = next > last_epsilon_ ? next : last_epsilon_;
@@ -108,12 +125,32 @@ inline void Auction::next_epsilon() {
 
 // ---- whole rows
 
-// On to lists, in the middle of bidding or after it.
+// From coarse steps to lists, in the middle of bidding or after it. Prices keep what coarse ones had rounded away.
+inline void Auction::leave_coarse() {
+    costs_ = Costs::listed;
+    for (int64_t j = 0; j < n_; ++j) {
+        price_[j] += (int32_t(coarse_price_[j]) - (whole_price_[j] >> COARSE_BITS)) * (1 << (COARSE_BITS + STEP_BITS));
+        round_price(j);
+    }
+    for (int64_t i = 0; i < n_; ++i) {
+        const int64_t j = m_.column_of[i];
+        own_[i] = j == NONE ? 0 : int32_t(steps_[i * width_ + j]) << STEP_BITS;
+    }
+}
+
+// From whole steps to lists, in the middle of bidding or after it.
 inline void Auction::leave_whole_rows() {
-    whole_rows_ = false;
+    costs_ = Costs::listed;
     low_ = 0;
     for (int64_t j = 0; j < n_; ++j) price_[j] = int32_t(whole_price_[j]) << STEP_BITS;
     for (int64_t i = 0; i < n_; ++i) own_[i] = m_.column_of[i] == NONE ? 0 : own_[i] << STEP_BITS;
+}
+
+inline BidTwo Auction::look(int64_t i, const uint8_t*) {
+    read(width_ / 4);
+    BidTwo two = best_two(coarse_steps_ + i * width_, coarse_price_, width_);
+    two.own = two.best - coarse_price_[two.column];
+    return two;
 }
 
 inline BidTwo Auction::look(int64_t i, const uint16_t*) {
@@ -161,13 +198,14 @@ inline BidTwo Auction::look(int64_t i, const int32_t*) {
     return two;
 }
 
-inline int32_t Auction::lowest(int64_t i) {
+// The least of the row, given that some column has `known`.
+inline int32_t Auction::lowest(int64_t i, int32_t known) {
     const CandidateList& list = lists_[i];
     read(2 * INT_LANES + room_);
     const bool made = bound_[i] != UNMADE;
-    const int32_t least = made ? lowest_of(list, price_, room_) : INT32_MAX;
+    const int32_t least = made ? lowest_of(list, price_, room_) : known;
     if (made && least <= bound_[i]) return least;
-    made ? renew(i, least) : renew(i);
+    renew(i, least);
     return declined_ ? least : lowest_of(list, price_, room_);
 }
 

@@ -8,8 +8,8 @@
 namespace brenier::assignment::BRENIER_ISA {
 
 inline void Auction::price() {
-    if (whole_rows_) leave_whole_rows();
-    for (int64_t j = 0; j < n_; ++j) m_.price[j] = double(price_[j]) * unit_;
+    if (costs_ == Costs::whole) leave_whole_rows();
+    for (int64_t j = 0; j < n_; ++j) m_.price[j] = double(price_[j]) * unit_, lower_[j] = -INFINITE;
     read(n_);
     const bool stop = problem_.gap > 0 && good_enough();
     enter(stop ? Stage::certify : Stage::tighten);
@@ -63,10 +63,17 @@ inline BestTwo Auction::whole_row_two(int64_t i) {
     return best_two(cost, m_.price, width_);
 }
 
-// Smallest and (no more than the) second smallest over a row: among the columns about as good as its last.
+// What the second best of a row has at most, in integers: on a list, a guess from the row's last wish.
+inline int32_t Auction::second_limit(int64_t i) {
+    if (bound_[i] != UNMADE) return own_[i] + price_[wish_[i]] + STEP + 4 * last_epsilon_;
+    read(width_ / 2);
+    return low_ + (best_two(steps_ + i * width_, whole_price_, width_).second + 2) * STEP + 2;
+}
+
+// Smallest and (no more than the) second smallest over a row: among the columns that can be so good.
 inline BestTwo Auction::exact_look(int64_t i) {
     const bool made = bound_[i] != UNMADE;
-    const int32_t limit = own_[i] + price_[wish_[i]] + STEP + 4 * last_epsilon_;
+    const int32_t limit = second_limit(i);
     BestTwo two = exact_two(i, limit);
     if (two.second > proved(i, made ? lesser(limit, bound_[i]) : limit)) two = longer_look(i);
     own_[i] = units_up_to(i, two.best - m_.price[two.column]);
@@ -99,7 +106,8 @@ inline void Auction::tighten() {
         if (i + AHEAD < n_) prefetch_cost(problem_, i + AHEAD, m_.column_of[i + AHEAD]);
         const double known = own(i);
         wish_[i] = int32_t(m_.column_of[i]);
-        if (known > exact_lowest(i, known)) m_.waiting[waiting_++] = i;
+        lower_[i] = exact_lowest(i, known);
+        if (known > lower_[i]) m_.waiting[waiting_++] = i;
         return;
     }
     for (int64_t k = 0; k < waiting_; ++k) m_.release(m_.waiting[k]);
@@ -220,6 +228,7 @@ inline void Auction::certify() {
     const int64_t i = at_++;
     given_[i] = cost_at(problem_, i, m_.column_of[i]);
     const double own = given_[i] + m_.price[m_.column_of[i]];
+    if (own == lower_[i]) return;  // as in `tighten`: since then prices have only risen
     lower_[i] = exact_lowest(i, own);
     excess_ += own - lower_[i];
 }

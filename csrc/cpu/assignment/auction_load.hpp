@@ -6,7 +6,8 @@ namespace brenier::assignment::BRENIER_ISA {
 
 inline int64_t Auction::bytes() const {
     const int64_t longer = width_ + INT_LANES;
-    return Arena::bytes_of<uint16_t>(width_ * n_) + Arena::bytes_of<uint16_t>(width_) + Arena::bytes_of<CandidateList>(n_) +
+    return Arena::bytes_of<uint16_t>(width_ * n_) + Arena::bytes_of<uint16_t>(width_) +
+           Arena::bytes_of<uint8_t>(coarse_size()) + Arena::bytes_of<uint8_t>(width_) + Arena::bytes_of<CandidateList>(n_) +
            Arena::bytes_of<double>(n_ * CAPACITY) + 6 * Arena::bytes_of<double>(width_) + Arena::bytes_of<double>(SAMPLES * SAMPLES) +
            6 * Arena::bytes_of<int32_t>(longer) + Matching::bytes(width_) + Tree::bytes(width_) + CACHE_LINE;
 }
@@ -14,6 +15,8 @@ inline int64_t Auction::bytes() const {
 inline void Auction::place() {
     steps_ = arena_.take<uint16_t>(width_ * n_);
     whole_price_ = arena_.take<uint16_t>(width_);
+    coarse_steps_ = arena_.take<uint8_t>(coarse_size());
+    coarse_price_ = arena_.take<uint8_t>(width_);
     lists_ = arena_.take<CandidateList>(n_);
     exact_cost_ = arena_.take<double>(n_ * CAPACITY);
     for (double** array : {&least_, &lower_, &column_sum_, &identity_, &given_}) *array = arena_.take<double>(width_);
@@ -24,7 +27,11 @@ inline void Auction::place() {
     m_.place(arena_, n_, width_);
     tree_.place_in(arena_, width_);
     for (int64_t j = 0; j < width_; ++j) sums_[j] = 0, column_sum_[j] = 0, price_[j] = 0, whole_price_[j] = 0;
-    for (int64_t j = n_; j < width_; ++j) price_[j] = PADDING - 2 * LARGEST_COST, whole_price_[j] = UINT16_MAX;
+    for (int64_t j = n_; j < width_; ++j) {
+        price_[j] = PADDING - 2 * LARGEST_COST;
+        whole_price_[j] = UINT16_MAX;
+        coarse_price_[j] = UINT8_MAX;
+    }
     for (int64_t j = width_; j < width_ + INT_LANES; ++j) price_[j] = PADDING;  // where lists have no column
     for (int64_t i = 0; i < n_; ++i) bound_[i] = UNMADE;
 }
@@ -89,10 +96,10 @@ inline void Auction::load_row(int64_t i) {
     largest_ = __builtin_fmax(largest_, __builtin_fmax(__builtin_fabs(facts.least), __builtin_fabs(facts.greatest)));
     identity_[i] = double(staged[i]);
     const float scale = float(1 / (unit_ * STEP));
-    quantise_row(staged, facts.least, scale, steps_ + i * width_, sums_, width_);
+    quantise_row(staged, facts.least, scale, steps_ + i * width_, coarse_size() ? coarse_steps_ + i * width_ : nullptr, sums_,
+                 width_);
     if (!(float(facts.greatest - facts.least) * scale < 65535.0f)) add_clamped(i, facts.least);
     lists_[i].spread = FIRST_SPREAD * float((facts.mean - facts.least) / unit_);
-    if (n_ > WHOLE_ROWS_UP_TO) renew(i, 0);  // while the row is at hand; at prices of 0
 }
 
 // What clamping took from the row's sum.
@@ -112,7 +119,7 @@ inline void Auction::flush_sums() {
     }
 }
 
-// ---- centre: prices that bring all columns to one mean, or the caller's; ε coarse, or the finest; lists yet unmade
+// ---- centre: prices that bring all columns to one mean, or the caller's; ε coarse, or the finest; lists unmade
 
 // Prices of somebody else's bidding, about their mean; false where they are not finite, or not usable as integers.
 inline bool Auction::start_from_prices() {
@@ -126,16 +133,19 @@ inline bool Auction::start_from_prices() {
     return true;
 }
 
-// From here on prices only rise: lists that were made at prices of 0 are proved up to their bounds less the largest fall.
-inline void Auction::round_prices() {
+// Whole and coarse prices, above the lowest, and on what bidding begins. From here on prices only rise.
+inline void Auction::begin_bidding() {
     int32_t high = low_ = price_[0];
     for (int64_t j = 0; j < n_; ++j) {
         low_ = lesser(low_, price_[j]);
         high = high < price_[j] ? price_[j] : high;
     }
     for (int64_t j = 0; j < n_; ++j) round_price(j);
-    for (int64_t i = 0; i < n_; ++i) bound_[i] = bound_[i] != UNMADE ? bound_[i] + lesser(low_, 0) : UNMADE;
-    whole_rows_ = n_ <= WHOLE_ROWS_UP_TO && int64_t(high) - low_ < LARGEST_COST / 4;
+    if (int64_t(high) - low_ >= LARGEST_COST / 4) return;
+    if (n_ <= WHOLE_ROWS_UP_TO) costs_ = Costs::whole;
+    if (!coarse_size() || epsilon_ < 1 << (COARSE_BITS + STEP_BITS)) return;
+    costs_ = Costs::coarse;
+    for (int64_t j = 0; j < n_; ++j) coarse_price_[j] = uint8_t(whole_price_[j] >> COARSE_BITS);
 }
 
 inline void Auction::centre() {
@@ -150,7 +160,7 @@ inline void Auction::centre() {
     last_epsilon_ = fine > 1 ? fine : 1;
     const bool warm = start_from_prices();
     epsilon_ = !warm && coarse > last_epsilon_ ? coarse : last_epsilon_;
-    round_prices();
+    begin_bidding();
     enter(Stage::sift);
 }
 

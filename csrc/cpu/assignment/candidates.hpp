@@ -8,7 +8,7 @@
 
 namespace brenier::assignment::BRENIER_ISA {
 
-constexpr int32_t CAPACITY = 48;
+constexpr int32_t CAPACITY = 32;
 constexpr int STEP_BITS = 6;
 constexpr int32_t STEP = 1 << STEP_BITS, LARGEST_COST = 65535 << STEP_BITS;
 constexpr int32_t HIGHEST_PRICE = 1 << 28, PADDING = 1 << 30;  // no bound reaches PADDING − 2^24, no sum 2^31

@@ -1,8 +1,8 @@
 // One row of scores to 16-bit costs above the row's minimum: enough to bid by.
 //
-//   steps = min(⌊(cost − least) / step⌋, 65535):  never more than the cost
+//   steps = min(⌊(cost − least) / step⌋, 65535),  coarse = min(⌊steps / 2^COARSE_BITS⌋, 255):  never more than the cost
 #pragma once
-#include "cpu/assignment/candidates.hpp"
+#include "cpu/assignment/bytes.hpp"
 #include "cpu/assignment/source.hpp"
 
 namespace brenier::assignment::BRENIER_ISA {
@@ -74,16 +74,19 @@ BRENIER_INLINE Floats above(const double* staged, double least) {
     return joined.whole;
 }
 
-// Whole steps of a staged row, added to the column sums.
+// Whole steps of a staged row, and coarse ones where there is room for them; exact ones are added to the column sums.
 template <class Score>
-inline void quantise_row(const Score* staged, double least, float scale, uint16_t* steps, float* sums, int64_t width) {
+inline void quantise_row(const Score* staged, double least, float scale, uint16_t* steps, uint8_t* coarse, float* sums,
+                         int64_t width) {
     const Floats top = Floats{} + 65535.0f;
     for (int64_t j = 0; j < width; j += INT_LANES) {
         Floats exact = above(staged + j, least) * scale;
         exact = exact < top ? exact : top;
         Floats* const sum = reinterpret_cast<Floats*>(sums + j);
         *sum += exact;
-        store(steps + j, __builtin_convertvector(exact, Ints));
+        const Ints whole = __builtin_convertvector(exact, Ints);
+        store(steps + j, whole);
+        if (coarse) store_coarse(coarse + j, whole);
     }
 }
 

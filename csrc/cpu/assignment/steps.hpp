@@ -10,10 +10,6 @@ typedef uint16_t Steps __attribute__((vector_size(64)));
 
 BRENIER_INLINE Steps load(const uint16_t* from) { return *reinterpret_cast<const Steps*>(from); }
 BRENIER_INLINE Steps all(uint16_t value) { return Steps{} + value; }
-BRENIER_INLINE Steps step_lanes() {
-    return Steps{0,  1,  2,  3,  4,  5,  6,  7,  8,  9,  10, 11, 12, 13, 14, 15,
-                 16, 17, 18, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 29, 30, 31};
-}
 
 #if defined(__AVX2__)
 BRENIER_INLINE __m128i half(__m256i a, int which) {
@@ -64,6 +60,19 @@ struct TwoSteps {
     uint16_t first, second;
 };
 
+// The smallest two of all lanes, lane by lane; no vector holds more than UINT16_MAX.
+template <int64_t COUNT, class Vector>
+inline TwoSteps lowest_two_of(const Vector& first, const Vector& second) {
+    TwoSteps two = {UINT16_MAX, UINT16_MAX};
+    for (int lane = 0; lane < COUNT; ++lane)
+        for (int place = 0; place < 2; ++place) {
+            const uint16_t value = place ? second[lane] : first[lane];
+            two.second = value < two.first ? two.first : value < two.second ? value : two.second;
+            two.first = value < two.first ? value : two.first;
+        }
+    return two;
+}
+
 // The smallest of all lanes, and the smallest two where `first` and `second` hold those of each lane.
 #if defined(__AVX2__)
 BRENIER_INLINE uint16_t lowest(Steps a) {
@@ -89,16 +98,7 @@ BRENIER_INLINE uint16_t lowest(Steps a) {
     for (int lane = 1; lane < STEP_LANES; ++lane) best = a[lane] < best ? a[lane] : best;
     return best;
 }
-BRENIER_INLINE TwoSteps lowest_two(Steps first, Steps second) {
-    TwoSteps two = {UINT16_MAX, UINT16_MAX};
-    for (int lane = 0; lane < STEP_LANES; ++lane)
-        for (int place = 0; place < 2; ++place) {
-            const uint16_t value = place ? second[lane] : first[lane];
-            two.second = value < two.first ? two.first : value < two.second ? value : two.second;
-            two.first = value < two.first ? value : two.first;
-        }
-    return two;
-}
+BRENIER_INLINE TwoSteps lowest_two(Steps first, Steps second) { return lowest_two_of<STEP_LANES>(first, second); }
 #endif
 
 }  // namespace brenier::assignment::BRENIER_ISA

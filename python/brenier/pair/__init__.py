@@ -9,7 +9,7 @@ import sys
 from types import ModuleType
 from typing import Any
 
-from brenier.pair.matrix import solve_assignment
+from brenier.pair.matrix import linear_sum_assignment, solve_assignment
 from brenier.pair.pairing import pair
 from brenier.pair.pool import PairedBatch, PairedPool
 from brenier.pair.result import Pairing, PairingStatus
@@ -21,6 +21,7 @@ __all__ = [
     "PairedPool",
     "Pairing",
     "PairingStatus",
+    "linear_sum_assignment",
     "pair",
     "solve_assignment",
 ]

@@ -69,6 +69,27 @@ def solve_assignment(
     return Pairing(permutation, one.total, one.identity_total, proved, status, time.perf_counter() - started)
 
 
+def linear_sum_assignment(cost_matrix: Array, maximize: bool = False) -> tuple[np.ndarray, np.ndarray]:
+    """scipy.optimize.linear_sum_assignment for square matrices: rows and their columns, of the least total cost.
+
+        from brenier.pair import linear_sum_assignment  # was: from scipy.optimize import linear_sum_assignment
+
+    cost_matrix : (n, n), real numbers of any type; +inf (-inf with maximize) forbids a pair
+    maximize : True for the greatest total
+
+    Returns (0, ..., n - 1) and the columns, int64. Where several assignments are best, scipy may choose another one.
+    Raises InputError, a ValueError like scipy's (not square, which scipy takes; NaN; infeasible).
+    """
+    columns = np.asarray(
+        solve_assignment(to_numpy(cost_matrix, "cost_matrix"), maximize=maximize).permutation
+    )
+    if columns.ndim != 1:
+        shape = checks.shown(tuple(np.shape(cost_matrix)))
+        remedy = "solve_assignment takes several matrices at once"
+        raise InputError("cost_matrix", expected="one square matrix", got=shape, remedy=remedy)
+    return np.arange(len(columns)), columns
+
+
 @cache
 def _core() -> Any:
     from brenier import _core

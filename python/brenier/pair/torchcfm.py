@@ -17,6 +17,7 @@ class OTPlanSampler:
     """torchcfm.optimal_transport.OTPlanSampler, exact, one to one, with the order of x1 kept.
 
         from brenier.pair import OTPlanSampler  # was: from torchcfm.optimal_transport import OTPlanSampler
+        matcher.ot_sampler = OTPlanSampler()  # for matchers of torchcfm, which make their own
 
     Where torchcfm draws `batch` pairs from the plan with replacement and so leaves out a third of the rows, every row
     of x0 and x1 is returned once. Nothing is drawn: no random state is used.
@@ -76,12 +77,12 @@ class OTPlanSampler:
         order = self._order(x0, x1, y1 if self.within_labels else None)
         return x0[order], x1, None if y0 is None else y0[order], y1
 
-    def sample_trajectory(self, X: Tensor) -> Tensor:
-        """Rows (B, T, ...) re-ordered at every time but the last, so that each is paired with the next."""
-        steps = [X[:, -1]]
-        for t in range(X.shape[1] - 2, -1, -1):
+    def sample_trajectory(self, X: Tensor) -> np.ndarray:
+        """Rows (B, T, ...) re-ordered at every time but the first, so that each is paired with the one before."""
+        steps = [X[:, 0]]
+        for t in range(1, X.shape[1]):
             steps.append(X[:, t][self._order(X[:, t], steps[-1])])
-        return torch.stack(steps[::-1], dim=1)
+        return torch.stack(steps, dim=1).cpu().numpy()
 
     def _order(self, x0: Tensor, x1: Tensor, labels: Any = None) -> Tensor:
         return torch.as_tensor(pair(x1, x0, labels=labels, gap=self.gap).permutation)
