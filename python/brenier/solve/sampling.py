@@ -138,6 +138,8 @@ class Draw:
 class FullSampler:
     """Fresh independent noise in the full dimension."""
 
+    fitting = 0  # rows whose lists are sure to fit, by those of the last step; it changes no bit
+
     def __init__(self, targets: Tensor, seed: int, place: Placement = HERE, ranks: Ranks = ALONE) -> None:
         self.prepared = place.prepare(targets)
         self.seed, self.place, self.ranks = seed, place, ranks
@@ -172,6 +174,8 @@ class SubspaceSampler:
     place : where noise and coordinates meet; it changes no bit
     ranks : each projects its rows of the targets, and all get all coordinates; it changes no bit either
     """
+
+    fitting = 0  # as of FullSampler
 
     def __init__(
         self,
