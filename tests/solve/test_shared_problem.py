@@ -131,8 +131,16 @@ def test_centring_rounds_the_exact_difference_once_whatever_the_cuts() -> None:
     assert np.array_equal(norms[100:101], centring.row_norms(expected[100:101]))
 
 
-@pytest.mark.parametrize("rows", [0, 1, 4, 5, 331])
-def test_squares_of_any_number_of_rows_are_those_of_each_row(rows: int) -> None:
-    found = fixed_order.squares(CLOUD[:rows, 1:4])  # not contiguous
-    each = [fixed_order.squares(row[None]).item() for row in CLOUD[:rows, 1:4]]
-    assert found.tolist() == each
+@pytest.mark.parametrize("width", [1, 2, 3, 7, 8, 9, 127, 128, 129, 1025, 8191, 8192, 8193, 20_000])
+def test_squares_of_a_row_do_not_depend_on_the_rows_beside(
+    width: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows = torch.randn(301 if width < 200 else 7, width + 1, generator=torch.Generator().manual_seed(1))[
+        :, 1:
+    ]
+    each = [fixed_order.squares(row[None]).item() for row in rows]
+    for beside in (1, 2, 3, 1000):
+        monkeypatch.setattr(fixed_order, "VALUES_AT_ONCE", beside * width)
+        assert fixed_order.squares(rows).tolist() == each
+        assert fixed_order.squares(rows[:0]).tolist() == []
+    assert np.allclose(each, rows.double().square().sum(1), rtol=1e-13)
