@@ -22,6 +22,12 @@ inline float from_bits(uint32_t bits) {
     return value;
 }
 
+inline uint32_t to_bits(float value) {
+    uint32_t bits;
+    std::memcpy(&bits, &value, sizeof bits);
+    return bits;
+}
+
 inline float to_float(float value) { return value; }
 
 inline float to_float(BFloat16 value) { return from_bits(uint32_t(value.bits) << 16); }

@@ -8,14 +8,15 @@
 namespace brenier::cpu {
 namespace {
 
+// The bits of magnitudes are ordered as these are; a maximum of integers runs in vectors.
 template <class T>
 float largest_of(const T* row, int64_t depth) {
-    float largest = 0;
+    int32_t largest = 0;
     for (int64_t k = 0; k < depth; ++k) {
-        const float magnitude = __builtin_fabsf(to_float(row[k]));
+        const int32_t magnitude = int32_t(to_bits(to_float(row[k])) & 0x7fffffff);
         largest = magnitude > largest ? magnitude : largest;
     }
-    return largest;
+    return from_bits(uint32_t(largest));
 }
 
 // e such that |value| 2^e lies in [0.5, 1); 0 for 0.
@@ -25,34 +26,31 @@ inline int32_t exponent_to_one(double value) {
     return -exponent;
 }
 
-// Scales elements of one row into its column of a panel; returns the sum of squares of what was stored.
+constexpr int64_t packed_at_once = 64;  // of depth: keeps a panel's lines in L1 while its columns are written
+
+// Scales up to packed_at_once elements of one row into its column of a panel; returns the sum of squares of what was
+// stored. In three loops, for only the last, whose stores are far apart, cannot run in vectors.
 template <class T>
 double pack_elements(const T* row, int64_t count, double scale, int64_t panel_width, float* column) {
+    float packed[packed_at_once];
     double squares[4] = {};
+    for (int64_t k = 0; k < count; ++k) packed[k] = float(double(to_float(row[k])) * scale);
     int64_t k = 0;
     for (; k + 4 <= count; k += 4)
-        for (int i = 0; i < 4; ++i) {
-            const float packed = float(double(to_float(row[k + i])) * scale);
-            column[(k + i) * panel_width] = packed;
-            squares[i] += double(packed) * packed;
-        }
-    for (; k < count; ++k) {
-        const float packed = float(double(to_float(row[k])) * scale);
-        column[k * panel_width] = packed;
-        squares[0] += double(packed) * packed;
-    }
+        for (int i = 0; i < 4; ++i) squares[i] += double(packed[k + i]) * packed[k + i];
+    for (; k < count; ++k) squares[0] += double(packed[k]) * packed[k];
+    for (k = 0; k < count; ++k) column[k * panel_width] = packed[k];
     return (squares[0] + squares[1]) + (squares[2] + squares[3]);
 }
 
-// Packs rows [first, first + count) into one panel, `strip` of depth at a time, which keeps the panel's lines in
-// L1 while its columns are written; squares[r] is the sum of squares of row r, scales[r] its power of two.
+// Packs rows [first, first + count) into one panel; squares[r] is the sum of squares of row r, scales[r] its power of
+// two.
 template <int panel_width>
 void pack_panel(const Matrix& matrix, int64_t first, int64_t count, const double* scales, float* panel,
                 double* squares) {
-    constexpr int64_t strip = 64;
     for (int r = 0; r < panel_width; ++r) squares[r] = 0;
-    for (int64_t k = 0; k < matrix.depth; k += strip) {
-        const int64_t size = smaller(strip, matrix.depth - k);
+    for (int64_t k = 0; k < matrix.depth; k += packed_at_once) {
+        const int64_t size = smaller(packed_at_once, matrix.depth - k);
         for (int r = 0; r < panel_width; ++r) {
             float* column = panel + k * panel_width + r;
             if (r < count)

@@ -73,7 +73,8 @@ void project_groups(const Matrix& y, int64_t first, int64_t rows, const float* p
 // y (rows, depth); panels: z packed by pack_targets with exponent 0; out (rows, directions).
 template <class V>
 void project(const Matrix& y, int64_t rows, const float* panels, int64_t directions, float* out) {
-    const int64_t count = ceil_div(directions, width<V>), block = rows_per_strip / V::rows * V::rows;
+    const int64_t count = ceil_div(directions, width<V>);
+    const int64_t block = block_height(rows, rows_per_strip / V::rows * V::rows, V::rows);
     Scratch<float> sums(block * count * width<V>), strips(block * strip_stride);
     for (int64_t first = 0; first < rows; first += block) {
         const int64_t here = smaller(block, rows - first);

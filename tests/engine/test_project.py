@@ -57,6 +57,18 @@ def test_different_dimensions_are_an_input_error() -> None:
         project(torch.ones(3, 4), torch.ones(3, 5))
 
 
-def test_nan_does_not_pass() -> None:
-    with pytest.raises(InputError, match="nan at"):
-        project(torch.full((3, 4), torch.nan), torch.ones(3, 4))
+@pytest.mark.usefixtures("body")
+@pytest.mark.parametrize("value", [torch.nan, torch.inf, -torch.inf])
+@pytest.mark.parametrize("place", [(0, 0), (36, 299), (17, 256)])
+@pytest.mark.parametrize("directions", [0, 1, 5, 97])
+def test_no_value_that_is_not_finite_passes(value: float, place: tuple[int, int], directions: int) -> None:
+    y, z = torch.ones(37, 300), torch.zeros(directions, 300)  # 0 · inf is nan
+    y[place] = value
+    with pytest.raises(InputError, match=rf"{value} at \[{place[0]}, {place[1]}\]"):
+        project(y, z)
+    with pytest.raises(InputError, match=f"{value} at"):
+        project(torch.ones(3, 300), y)
+
+
+def test_a_product_beyond_float32_is_infinite_and_no_error() -> None:
+    assert project(torch.full((2, 3), 3e38), torch.ones(1, 3)).isinf().all()

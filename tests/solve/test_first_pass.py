@@ -11,8 +11,9 @@ import torch.multiprocessing as mp
 from brenier.data import ArraySource
 from brenier.engine.ranks import Ranks, together
 from brenier.errors import InputError
-from brenier.solve import first_pass, problem, streamed
-from brenier.solve.first_pass import mean_of, segment_rows, streamed_problem
+from brenier.solve import centring, mean, streamed
+from brenier.solve.first_pass import streamed_problem
+from brenier.solve.mean import mean_of, segment_rows
 from brenier.solve.streamed import StreamedTargets
 
 ROWS = torch.randn(331, 9, generator=torch.Generator().manual_seed(2)) + 5
@@ -25,13 +26,13 @@ def small(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def shrink(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(problem, "BLOCK_VALUES", 9 * 4)  # blocks of 4 rows, segments of 8, tiles of 12
+    patch.setattr(centring, "BLOCK_VALUES", 9 * 4)  # blocks of 4 rows, segments of 8, tiles of 12
     patch.setattr(streamed, "TILE_VALUES", 9 * 13)
 
 
 @pytest.mark.parametrize("rows", [1, 3, 4, 5, 255, 256, 257, 331])
 def test_the_mean_is_the_weighted_mean(rows: int) -> None:
-    targets = StreamedTargets(ArraySource(ROWS[:rows]), problem.block_rows(9), 32)
+    targets = StreamedTargets(ArraySource(ROWS[:rows]), centring.block_rows(9), 32)
     masses = MASSES[:rows] / MASSES[:rows].sum()
     expected = (ROWS[:rows].double().numpy() * masses[:, None]).sum(0)
     assert np.allclose(mean_of(targets, masses, Ranks()), expected, rtol=1e-12)
@@ -40,8 +41,8 @@ def test_the_mean_is_the_weighted_mean(rows: int) -> None:
 def test_there_are_at_most_so_many_segments_of_whole_blocks() -> None:
     for rows in (1, 4, 255, 256, 257, 331, 10_000):
         length = segment_rows(rows, 9)
-        assert length % problem.block_rows(9) == 0
-        assert -(-rows // length) <= first_pass.SEGMENTS
+        assert length % centring.block_rows(9) == 0
+        assert -(-rows // length) <= mean.SEGMENTS
 
 
 def share(rank: int, world: int, folder: str) -> None:

@@ -27,7 +27,7 @@ def streams(monkeypatch: pytest.MonkeyPatch) -> None:
     """Small sources are streamed too, in several tiles."""
     monkeypatch.setattr(fitting, "must_stream", lambda *_: True)
     monkeypatch.setattr(streamed, "TILE_VALUES", 700 * 64)
-    monkeypatch.setattr("brenier.solve.problem.BLOCK_VALUES", 700 * 8)
+    monkeypatch.setattr("brenier.solve.centring.BLOCK_VALUES", 700 * 8)
 
 
 def source(targets: torch.Tensor = TARGETS) -> NoisedLatents:

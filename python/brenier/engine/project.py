@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from brenier.engine import checks, threads
-from brenier.engine.native import Body, address, choose_body, core, view_rows, with_contiguous_rows
+from brenier.engine.native import Body, address, aligned, choose_body, core, view_rows, with_contiguous_rows
 from brenier.errors import InputError
 from brenier.types import Array
 
@@ -49,7 +49,7 @@ def project(y: Array, z: Array | Directions) -> Tensor:
     Returns float32 (n, m), the same bits for any thread count, chunking and instruction set (the portable
     body is slow here: it fuses in software on most processors). Raises InputError.
     """
-    rows = checks.as_matrix(y, "y")
+    rows = checks.as_matrix(y, "y", finite=False)
     prepared = z if isinstance(z, Directions) else prepare_directions(z)
     directions, body = prepared.shape[0], prepared.body
     if rows.shape[1] != prepared.shape[1] or rows.device.type != "cpu":
@@ -72,6 +72,10 @@ def project(y: Array, z: Array | Directions) -> Tensor:
 
     if out.size > 0:
         threads.run(work, pieces(len(rows), directions, rows.shape[1], body))
+    if (
+        directions == 0 or not np.isfinite(out[:, 0]).all()
+    ):  # a value of y that is not finite spoils its whole row
+        checks.require_finite(rows, "y")
     return torch.from_numpy(out)
 
 
@@ -79,7 +83,7 @@ def pack_directions(z: Tensor, body: Body) -> np.ndarray:
     """Panels of z, unscaled."""
     source = with_contiguous_rows(z)
     count, depth = source.shape
-    panels = np.empty(padded(count, body) * depth, dtype=np.float32)
+    panels = aligned(padded(count, body) * depth, np.float32)
     core().pack_targets(body.index, view_rows(source, depth), count, 0, address(panels))
     return panels
 
@@ -87,7 +91,7 @@ def pack_directions(z: Tensor, body: Body) -> np.ndarray:
 def directions_by_blocks(make: Callable[[int, int], Tensor], count: int, depth: int) -> Directions:
     """Directions 0 to count − 1 packed as ``make(lo, hi)`` gives them, never all of them as rows."""
     body = choose_body()
-    panels = np.empty(padded(count, body) * depth, dtype=np.float32)
+    panels = aligned(padded(count, body) * depth, np.float32)
     step = padded(BLOCK, body)
     for lo in range(0, count, step):
         hi = min(lo + step, count)
@@ -108,7 +112,10 @@ def pieces(rows: int, directions: int, depth: int, body: Body) -> list[Piece]:
     """
     affordable = min(OPERATIONS_PER_CALL / (2 * directions), ELEMENTS_PER_CALL) / max(1, depth)
     even = -(-rows // (4 * threads.thread_count()))
-    height = max(int(min(affordable, even) / body.rows), LEAST_ROWS // body.rows, 1) * body.rows
+    unit = (
+        max(1, LEAST_ROWS // body.rows) * body.rows
+    )  # whole strips: what is left over reads all directions too
+    height = max(1, int(min(affordable, even) / unit)) * unit
     panels = OPERATIONS_PER_CALL / (2 * min(rows, height) * max(1, depth) * body.targets)
     width = min(max(1, int(panels)) * body.targets, directions)
     blocks = [(lo, min(lo + height, rows)) for lo in range(0, rows, height)]

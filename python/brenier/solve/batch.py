@@ -16,6 +16,9 @@ from brenier.types import Candidates, CircleCandidates
 FIRST_ROWS = 64  # the first chunk measures how long the lists are; the gap is taken from it alone
 ENTRIES = 1 << 21  # list entries per chunk
 MOST_ROWS = 8192
+CAUTION = (
+    4  # a step's first chunk of circles is so many times shorter than the last step's lists would let it be
+)
 GPU_SHARE = 4  # times as much of both where a GPU lists: it wants more at once
 GAP_CIRCLES = 8  # whose points tell how close runners-up are
 GAP_MEMORY = 0.8
@@ -47,8 +50,9 @@ def circle_chunks(
 ) -> Iterator[CircleCandidates]:
     """This rank's draws of the step in pairs, as great circles; draws is even.
 
-    One chunk where no lists can be too long. The step's first GAP_CIRCLES circles are in rank 0's first chunk.
-    The step is begun at once, so that Ctrl-C ends a long pass over the targets whoever asks for the chunks.
+    One chunk where no lists can be too long; else the first is short until the sampler has met lists. The step's first
+    GAP_CIRCLES circles are in rank 0's first chunk. The step is begun at once, so that Ctrl-C ends a long pass over the
+    targets whoever asks for the chunks.
     """
     sampler.begin(state.step)
     return begun_chunks(sampler, state, draws, margin)
@@ -62,14 +66,14 @@ def begun_chunks(
     entries, most = share * ENTRIES, share * MOST_ROWS
     done, draws = sampler.ranks.share(draws, 2 * GAP_CIRCLES)
     few = (draws - done) // 2 * len(heights) <= entries
-    rows = draws - done if few else min(FIRST_ROWS, draws - done)
+    rows = draws - done if few else min(max(FIRST_ROWS, sampler.fitting), draws - done)
     while done < draws:
         draw = sampler.draw_circles(state.samples + done, rows)
         found = circle_candidates(draw.noise, draw.targets, heights, margin=margin).cpu()
         yield found
         fitting = max(FIRST_ROWS, int(entries * rows / max(len(found.indices), 1)) // 2 * 2)
         done += rows
-        rows = min(draws - done, fitting, most)
+        rows, sampler.fitting = min(draws - done, fitting, most), min(fitting, most) // (2 * CAUTION) * 2
 
 
 def mean_gap(lists: Candidates, margin: float, before: float) -> float:

@@ -29,7 +29,7 @@ from brenier.solve.streamed import StreamedTargets
 if TYPE_CHECKING:
     from brenier.solve.solver import Run
 
-FORMAT = "brenier.fit.3"
+FORMAT = "brenier.fit.4"
 VECTORS = ("heights", "average", "curvature")
 SECONDS = 60.0  # between two checkpoints
 DIRECTIONS = "structured 1"  # of another kind, a fit would go on with other bits

@@ -108,12 +108,12 @@ def fit(  # type: ignore[misc]  # the overloads name only what they differ in
         whole = moved(matrix_of(targets), device) if source is None else source
         return fit_classes(fit, whole, labels, weights, checkpoint, **options)
     with together(ranks) as peers:
-        matrix = moved(torch.empty(0) if source is not None else matrix_of(targets), device)
+        matrix = moved(torch.empty(0) if source is not None else matrix_of(targets, finite=False), device)
         place = placement(engine, matrix.device)
         file = checkpoint_file(checkpoint, resume)
         said = progress and peers.rank == 0
         if source is None:
-            problem = resident_problem(matrix, weights, max_memory, said)
+            problem = resident_problem(matrix, weights, max_memory, said, peers)
         else:
             problem = problem_over(source, weights, max_memory, said, peers)
         budget = int(max_samples or solver.default_max_samples(problem.size, tol))
@@ -162,11 +162,11 @@ def require_processor(device: object) -> None:
 
 
 def resident_problem(
-    matrix: torch.Tensor, weights: object, max_memory: int | None, progress: bool
+    matrix: torch.Tensor, weights: object, max_memory: int | None, progress: bool, ranks: Ranks
 ) -> Problem:
     """The problem of targets in memory, once the plan is known to fit and is printed."""
     say_plan(require_memory(matrix, max_memory), progress)
-    return build_problem(matrix, weights)
+    return build_problem(matrix, weights, ranks)
 
 
 def problem_over(
@@ -183,12 +183,13 @@ def say_plan(plan: object, progress: bool) -> None:
         tqdm.write(f"memory: at most {plan}", file=sys.stderr)
 
 
-def matrix_of(targets: Array | str | os.PathLike[str] | LatentSource) -> torch.Tensor:
-    """The targets as a matrix in memory."""
+def matrix_of(targets: Array | str | os.PathLike[str] | LatentSource, *, finite: bool = True) -> torch.Tensor:
+    """The targets as a matrix in memory, found finite unless the caller sees to that."""
     if not isinstance(targets, torch.Tensor | np.ndarray) and isinstance(targets, LatentSource):
-        return checks.as_matrix(targets.read(0, len(targets)), "targets", dtypes=ACCEPTED)
-    matrix = load_array(targets).array if isinstance(targets, str | os.PathLike) else targets
-    return checks.as_matrix(matrix, "targets", dtypes=ACCEPTED)
+        matrix: object = targets.read(0, len(targets))
+    else:
+        matrix = load_array(targets).array if isinstance(targets, str | os.PathLike) else targets
+    return checks.as_matrix(matrix, "targets", dtypes=ACCEPTED, finite=finite)
 
 
 def finished(run: solver.Run, status: Status, potential: Potential) -> FitResult:

@@ -11,10 +11,11 @@ from torch import Tensor
 from brenier.engine import PreparedTargets, assign, checks, prepare
 from brenier.errors import InputError
 from brenier.solve import potential_file
+from brenier.solve.centring import subtract
 from brenier.solve.fingerprint import fingerprint
 from brenier.solve.parts import grouped
 from brenier.solve.potential import Potential, like
-from brenier.solve.problem import ACCEPTED, subtract
+from brenier.solve.problem import ACCEPTED
 from brenier.types import Array
 
 FORMAT = "brenier.hierarchy.1"

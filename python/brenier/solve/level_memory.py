@@ -11,6 +11,7 @@ from torch import Tensor
 from brenier.engine.threads import thread_count
 from brenier.errors import InputError
 from brenier.solve.batch import ENTRIES
+from brenier.solve.centring import BLOCK_VALUES
 from brenier.solve.conditional import NOISE_VALUES
 from brenier.solve.memory import (
     CHUNK_BYTES,
@@ -21,7 +22,6 @@ from brenier.solve.memory import (
     require_bytes,
 )
 from brenier.solve.parts import AXES, BATCHES_SEEN, TRAINING, k_means_batch, rows_looked_at
-from brenier.solve.problem import BLOCK_VALUES
 
 PANEL = 47  # rows at most that fill up the last panel of a part
 PANEL_BYTES = 6  # of a value: float32 panels, and the integer ones of a filter that was tried before

@@ -14,9 +14,10 @@ from brenier.engine import assign, checks
 from brenier.engine.project import project
 from brenier.engine.scale import moderate
 from brenier.errors import InputError, require_package
+from brenier.solve.centring import blocks
 from brenier.solve.fixed_order import single_threaded
 from brenier.solve.principal import SAMPLE, SAMPLE_VALUES, principal_directions, spaced_indices
-from brenier.solve.problem import Problem, blocks, build_problem, mass_sums, masses_of
+from brenier.solve.problem import Problem, build_problem, mass_sums, masses_of
 from brenier.solve.streamed import resident
 from brenier.types import Array
 

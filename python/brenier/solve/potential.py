@@ -13,8 +13,9 @@ from torch import Tensor
 from brenier.engine import PreparedTargets, assign, checks, prepare
 from brenier.errors import InputError
 from brenier.solve import potential_file
+from brenier.solve.centring import subtract
 from brenier.solve.fingerprint import fingerprint
-from brenier.solve.problem import ACCEPTED, build_problem, subtract
+from brenier.solve.problem import ACCEPTED, build_problem
 from brenier.types import Array
 
 COSTS = ("sqeuclidean", "half_sqeuclidean", "neg_dot")

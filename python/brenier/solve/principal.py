@@ -15,7 +15,7 @@ from torch import Tensor
 from brenier.engine.project import project
 from brenier.engine.ranks import Ranks
 from brenier.engine.scale import moderate
-from brenier.solve.fixed_order import single_threaded
+from brenier.solve.fixed_order import single_threaded, squares
 from brenier.solve.streamed import Targets
 
 SAMPLE = 1024
@@ -33,14 +33,16 @@ class Principal:
 
 def principal_directions(targets: Targets, ranks: Ranks | None = None) -> Principal:
     """Up to 128 axes from evenly spaced centred targets; residuals measured on the targets between them."""
-    peers, rows = ranks or Ranks(), spaced(targets, SAMPLE, 0.0)
+    peers, rows = ranks or Ranks(), targets[spaced(targets, 0.0)]
     with single_threaded():  # LAPACK's bits depend on its threads
-        _, vectors = torch.linalg.eigh(shared_product(peers, rows, rows).double())
+        _, vectors = torch.linalg.eigh(
+            shared_product(peers, rows, rows)
+        )  # any basis of the leading space will do
         count = min(max(COUNTS), len(rows) // 2, targets.shape[1])
         leading = vectors.flip(1)[:, :count]
-        spanned = shared_product(peers, rows.T, leading.T.float().contiguous())
+        spanned = shared_product(peers, rows.T, leading.T.contiguous())
         axes = torch.linalg.qr(spanned.double()).Q.T.float().contiguous()
-    return Principal(axes, residual_shares(spaced(targets, SAMPLE, 0.5), axes))
+    return Principal(axes, residual_shares(targets, axes, peers))
 
 
 def shared_product(ranks: Ranks, rows: Tensor, directions: Tensor) -> Tensor:
@@ -52,10 +54,10 @@ def shared_product(ranks: Ranks, rows: Tensor, directions: Tensor) -> Tensor:
     return ranks.joined(whole)
 
 
-def spaced(targets: Targets, count: int, phase: float) -> Tensor:
-    """At most count rows, evenly spaced, and no more than SAMPLE_VALUES numbers."""
-    count = min(count, max(64, SAMPLE_VALUES // targets.shape[1]))
-    return targets[torch.from_numpy(spaced_indices(len(targets), count, phase))]
+def spaced(targets: Targets, phase: float) -> Tensor:
+    """Which at most SAMPLE rows, evenly spaced, of no more than SAMPLE_VALUES numbers."""
+    count = min(SAMPLE, max(64, SAMPLE_VALUES // targets.shape[1]))
+    return torch.from_numpy(spaced_indices(len(targets), count, phase))
 
 
 def spaced_indices(total: int, count: int, phase: float) -> np.ndarray:
@@ -64,10 +66,17 @@ def spaced_indices(total: int, count: int, phase: float) -> np.ndarray:
     return np.minimum(index, total - 1)
 
 
-def residual_shares(targets: Tensor, axes: Tensor) -> dict[int, float]:
-    total = sum(float(np.square(row.numpy(), dtype=np.float64).sum()) for row in targets)
-    if total == 0:
+def residual_shares(targets: Targets, axes: Tensor, ranks: Ranks) -> dict[int, float]:
+    """Shares of the squared lengths of spaced rows outside the first axes; each rank asks for its rows alone."""
+    index = spaced(targets, 0.5)
+    lo, hi = ranks.rows(len(index))
+    rows = targets[index[lo:hi]]
+    lengths = torch.empty(
+        len(index), len(axes) + 1, dtype=torch.float64
+    )  # along the axes, and the square of all
+    lengths[lo:hi, :-1], lengths[lo:hi, -1] = project(rows, axes), torch.from_numpy(squares(rows))
+    inside = np.square(ranks.joined(lengths).numpy()[:, :-1]).sum(axis=0).cumsum()
+    if (total := float(lengths[:, -1].numpy().sum())) == 0:
         return {0: 1.0}
-    along = np.square(project(targets, axes).double().numpy()).sum(axis=0).cumsum()
-    shares = {r: float(max(0.0, 1 - along[r - 1] / total)) for r in COUNTS if r <= len(along)}
+    shares = {r: float(max(0.0, 1 - inside[r - 1] / total)) for r in COUNTS if r <= len(inside)}
     return {0: 1.0, **shares}

@@ -15,12 +15,14 @@ import torch
 from torch import Tensor
 
 from brenier.engine import checks, threads
+from brenier.engine.ranks import Ranks
 from brenier.errors import InputError
+from brenier.solve.centring import block_rows, blocks, share
 from brenier.solve.fingerprint import fingerprint, summary
-from brenier.solve.streamed import StreamedTargets, Targets
+from brenier.solve.mean import mean_of
+from brenier.solve.streamed import StreamedTargets, Targets, resident
 
 ROUNDING = 1e-12
-BLOCK_VALUES = 1 << 22  # values of the target matrix handled at a time, so that float64 copies stay small
 ACCEPTED = (torch.float32, torch.float64, torch.float16, torch.bfloat16)
 
 
@@ -46,7 +48,7 @@ class Problem:
         """What tells these centred targets from others."""
         if isinstance(self.targets, StreamedTargets):
             return self.targets.fingerprint
-        return fingerprint(self.targets)
+        return fingerprint(resident(self.targets))
 
     def summary(self) -> str:
         """What tells them from others as far as their norms and centre do, at no cost."""
@@ -57,13 +59,14 @@ class Problem:
         return torch.from_numpy(np.where(self.members < 0, -np.inf, heights[self.members]))
 
 
-def build_problem(targets: Tensor, weights: object = None) -> Problem:
-    """Check, deduplicate, centre.
+def build_problem(targets: Tensor, weights: object = None, ranks: Ranks | None = None) -> Problem:
+    """Check, deduplicate, centre; ranks centre and measure their own rows each.
 
-    targets : (n, d) float16, bfloat16, float32 or float64 (rounded to float32 after centring), found finite before
+    targets : (n, d) float16, bfloat16, float32 or float64 (rounded to float32 after centring)
     weights : (n,) masses ≥ 0 of any positive sum, None for equal masses
 
-    Raises InputError for empty targets, for those that centring takes out of float32, and for masses that do not fit.
+    Raises InputError for targets that are empty, not finite, or out of float32 once centred, for masses that do not
+    fit, and where ranks hold others.
     """
     matrix = checks.as_matrix(targets, "targets", dtypes=ACCEPTED, finite=False).cpu()
     if 0 in matrix.shape:
@@ -75,8 +78,17 @@ def build_problem(targets: Tensor, weights: object = None) -> Problem:
     given = masses_of(weights, len(matrix))
     kept = np.flatnonzero(given > 0)
     rows = matrix if len(kept) == len(matrix) else matrix[torch.from_numpy(kept)]
-    centre = weighted_mean(rows, given[kept])
-    centred, norms = subtract(rows, centre)
+    peers = ranks or Ranks()
+    if peers.world > 1:
+        require_same_targets(peers, f"{tuple(matrix.shape)} {matrix.dtype}", given, row_words(matrix))
+    if len(rows) < len(matrix):
+        checks.require_finite(matrix, "targets")
+    try:
+        centre = mean_of(rows, given[kept], peers)
+    except InputError:  # a value that is not finite spoils the mean, and so every rank says which
+        checks.require_finite(matrix, "targets")
+        raise
+    centred, norms = share(rows, centre, peers)
     owner, first = distinct_rows(centred, norms)
     require_distinct(rows, len(first))
     members = np.full(len(matrix), -1, dtype=np.int64)
@@ -85,6 +97,23 @@ def build_problem(targets: Tensor, weights: object = None) -> Problem:
     if len(first) < len(centred):
         centred, norms = centred[torch.from_numpy(first)], norms[first]
     return Problem(centred, masses, norms, centre, members)
+
+
+def require_same_targets(
+    ranks: Ranks, kind: str, masses: np.ndarray, words: np.ndarray | None = None
+) -> None:
+    """Raises InputError where ranks hold targets of other kinds, masses or words, before they share sums of them."""
+    seen = hashlib.sha256(masses.tobytes())
+    if words is not None:
+        seen.update(words.tobytes())
+    ranks.require_same(f"{kind} {seen.hexdigest()}", "targets and weights")
+
+
+def row_words(matrix: Tensor) -> np.ndarray:
+    """The words of each row, whatever they mean, added up: (n,) integers that another value of a row changes."""
+    words = matrix.view(getattr(torch, f"int{8 * matrix.element_size()}")).numpy()
+    parts = threads.run(lambda block: np.add.reduce(words[slice(*block)], 1, words.dtype), blocks(matrix))
+    return np.concatenate(parts)
 
 
 def masses_of(weights: object, targets: int) -> np.ndarray:
@@ -117,7 +146,7 @@ def mass_sums(owner: np.ndarray, masses: np.ndarray, owners: int) -> np.ndarray:
     return np.minimum(np.bincount(owner, weights=masses, minlength=owners), 1.0)
 
 
-def distinct_rows(centred: Tensor, norms: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def distinct_rows(centred: Targets, norms: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """The distinct row that each row is, and where each distinct row first stands.
 
     No height can split a cell between two equal targets, so they share one cell and the sum of their masses.
@@ -143,64 +172,9 @@ def require_distinct(rows: Tensor, distinct: int) -> None:
         )
 
 
-def row_digests(matrix: Tensor, index: np.ndarray) -> Iterator[bytes]:
+def row_digests(matrix: Targets, index: np.ndarray) -> Iterator[bytes]:
     """A 128-bit digest of each of those rows; equal rows have equal digests, −0 counting as 0."""
-    for i in index:
-        yield hashlib.blake2b((matrix[i].numpy() + 0.0).tobytes(), digest_size=16).digest()
-
-
-def block_rows(dimension: int) -> int:
-    return max(1, BLOCK_VALUES // max(1, dimension))
-
-
-def blocks(matrix: Tensor) -> list[tuple[int, int]]:
-    """Row ranges of bounded size; fixed by the shape alone, so that sums over them have fixed bits."""
-    size = block_rows(matrix.shape[1])
-    return [(lo, min(lo + size, len(matrix))) for lo in range(0, len(matrix), size)]
-
-
-def weighted_mean(matrix: Tensor, masses: np.ndarray) -> np.ndarray:
-    """Σ ν_i y_i in float64, in one order (einsum does not thread)."""
-    mean = np.zeros(matrix.shape[1])
-    add_weighted(mean, matrix, masses)
-    return mean
-
-
-def add_weighted(mean: np.ndarray, matrix: Tensor, masses: np.ndarray) -> None:
-    for lo, hi in blocks(matrix):
-        mean += np.einsum("i,ij->j", masses[lo:hi], matrix[lo:hi].double().numpy())
-
-
-def row_norms(matrix: Tensor) -> np.ndarray:
-    """‖y_i‖ in float64."""
-    norms = np.empty(len(matrix))
-
-    def measure(block: tuple[int, int]) -> None:
-        rows = matrix[slice(*block)].numpy().astype(np.float64)
-        norms[slice(*block)] = np.sqrt(np.einsum("ij,ij->i", rows, rows))
-
-    threads.run(measure, blocks(matrix))
-    return norms
-
-
-def subtract(matrix: Tensor, centre: np.ndarray) -> tuple[Tensor, np.ndarray]:
-    """Centred targets rounded once to float32, and the norms of the rounded rows."""
-    centred = torch.empty(matrix.shape, dtype=torch.float32)
-
-    def write(block: tuple[int, int]) -> None:
-        rows = matrix[slice(*block)]
-        exact = rows.double() if rows.dtype == torch.bfloat16 else rows
-        with np.errstate(over="ignore"):  # refused below, in words
-            np.subtract(
-                exact.numpy(),
-                centre,
-                out=centred[slice(*block)].numpy(),
-                dtype=np.float64,
-                casting="same_kind",
-            )
-
-    threads.run(write, blocks(matrix))
-    norms = row_norms(centred)
-    if not np.isfinite(norms).all():  # float64: a row of finite float32 has a finite norm
-        checks.require_finite(centred, "targets after centring, in float32")
-    return centred, norms
+    step = block_rows(matrix.shape[1])
+    for lo in range(0, len(index), step):
+        for row in matrix[torch.from_numpy(index[lo : lo + step])].numpy() + 0.0:
+            yield hashlib.blake2b(row.tobytes(), digest_size=16).digest()

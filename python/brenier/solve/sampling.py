@@ -23,6 +23,7 @@ from brenier.engine.project import project
 from brenier.engine.ranks import Ranks
 from brenier.solve.control import length_variates
 from brenier.solve.directions import STRUCTURED_FROM, Dense, Directions, Structured
+from brenier.solve.fixed_order import squares
 from brenier.solve.placement import Placement
 from brenier.solve.principal import Principal
 from brenier.solve.shares import rows_of
@@ -137,6 +138,8 @@ class Draw:
 class FullSampler:
     """Fresh independent noise in the full dimension."""
 
+    fitting = 0  # rows whose lists are sure to fit, by those of the last step; it changes no bit
+
     def __init__(self, targets: Tensor, seed: int, place: Placement = HERE, ranks: Ranks = ALONE) -> None:
         self.prepared = place.prepare(targets)
         self.seed, self.place, self.ranks = seed, place, ranks
@@ -171,6 +174,8 @@ class SubspaceSampler:
     place : where noise and coordinates meet; it changes no bit
     ranks : each projects its rows of the targets, and all get all coordinates; it changes no bit either
     """
+
+    fitting = 0  # as of FullSampler
 
     def __init__(
         self,
@@ -281,11 +286,6 @@ def begun(made: Made | None) -> Made:
     if made is None:
         raise RuntimeError("begin comes before the first draw")
     return made
-
-
-def squares(rows: Tensor) -> np.ndarray:
-    """Squared lengths of rows, float64, (n,)."""
-    return np.einsum("ij,ij->i", rows.numpy(), rows.numpy(), dtype=np.float64)
 
 
 def orthogonal_pairs(directions: Tensor) -> Tensor:

@@ -7,11 +7,14 @@ import copy
 import torch
 
 from brenier.data.latents import RowRange
+from brenier.solve.centring import SharedTargets
 from brenier.solve.streamed import StreamedTargets, Targets
 
 
 def rows_of(targets: Targets, lo: int, hi: int) -> Targets:
     """Targets lo to hi − 1, not copied; streamed ones keep centre and traffic, and all of them are themselves."""
+    if isinstance(targets, SharedTargets):
+        return targets.range(lo, hi)
     if (lo, hi) == (0, len(targets)):
         return targets
     if not isinstance(targets, StreamedTargets):

@@ -134,13 +134,12 @@ def collect(
     heights, average = torch.from_numpy(state.heights), torch.from_numpy(state.average)
     nothing = np.zeros(targets, dtype=np.int64)
     found = Found([nothing.copy() for _ in range(3)], Tally(nothing, nothing, 0, 0), state.gap)
-    judging = state.step % MONITOR_EVERY == 0
     chunks = sampler.place.ahead(circle_chunks(sampler, state, batch, MARGIN * epsilon))
     for first, circles in enumerate(chunks):
         counts = circle_counts(circles, heights, epsilon)
         for total, one in zip(found.sums, (counts.weight, counts.weight_sharp, counts.square), strict=True):
             total += one.numpy()
-        if judging:
+        if judges(state.step):
             found.tally = found.tally.plus(*circle_wins(circles, average), circles.circles)
         if first == 0 and state.step < CROWDED_STEPS.stop:
             found.gap = mean_gap(
@@ -149,16 +148,25 @@ def collect(
     return pooled(found, sampler.ranks, state.step)
 
 
+def judges(step: int) -> bool:
+    """Whether that step's circles are a look at the average."""
+    return step % MONITOR_EVERY == 0
+
+
 def pooled(found: Found, ranks: Ranks, step: int) -> Found:
     """What the circles of all ranks say: integers summed, the gap that rank 0 has measured."""
     if ranks.world == 1:
         return found
-    tally = found.tally
-    own = [*found.sums, tally.wins, tally.squares, np.array([tally.groups, tally.draws])]
+    tally, own = found.tally, found.sums
+    if judges(step):
+        own = [*own, tally.wins, tally.squares, np.array([tally.groups, tally.draws])]
     total = ranks.total(torch.from_numpy(np.concatenate(own))).numpy()
-    *vectors, (groups, draws) = np.split(total, np.cumsum([len(part) for part in own[:-1]]))
+    sums = np.split(total, np.cumsum([len(part) for part in own[:-1]]))
+    if judges(step):
+        *sums, wins, squares, (groups, draws) = sums
+        tally = Tally(wins, squares, int(groups), int(draws))
     gap = ranks.first(found.gap) if step < CROWDED_STEPS.stop else found.gap
-    return Found(vectors[:3], Tally(vectors[3], vectors[4], int(groups), int(draws)), gap)
+    return Found(sums, tally, gap)
 
 
 def updated_curvature(state: State, measured: np.ndarray, batches: float) -> tuple[np.ndarray, float]:

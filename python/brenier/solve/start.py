@@ -21,10 +21,11 @@ from brenier.data.noise import Stream, normal
 from brenier.engine import assign
 from brenier.engine.project import project
 from brenier.engine.scale import moderate
+from brenier.solve.centring import blocks
 from brenier.solve.fixed_order import dot, single_threaded
 from brenier.solve.placement import Placement
 from brenier.solve.principal import spaced_indices
-from brenier.solve.problem import Problem, blocks
+from brenier.solve.problem import Problem
 from brenier.solve.streamed import StreamedTargets, resident
 
 PROBES = 1024

@@ -13,6 +13,7 @@ from torch import Tensor
 from brenier.data.latents import read_centred, read_rows
 from brenier.data.sources import LatentSource
 from brenier.engine.project import prepare_directions, project
+from brenier.solve.centring import SharedTargets
 
 WIDEST = 256  # a subspace needs no more; with less memory than that takes, the choice of subspaces changes
 MOST_DENSE = 512  # dense directions that one pass serves
@@ -90,7 +91,7 @@ class StreamedTargets:
         return tile
 
 
-Targets = Tensor | StreamedTargets
+Targets = Tensor | StreamedTargets | SharedTargets
 
 
 def onto(targets: Targets, directions: Tensor, out: Tensor | None = None) -> Tensor:
@@ -117,11 +118,11 @@ def fill(out: Tensor, targets: Targets, function: Projection, operations: float)
 
 def tiles_of(targets: Targets) -> Iterable[tuple[int, int, Tensor]]:
     """(lo, hi, centred rows) in order; one tile where they are in memory."""
-    return targets.tiles() if isinstance(targets, StreamedTargets) else [(0, len(targets), targets)]
+    return targets.tiles() if isinstance(targets, StreamedTargets) else [(0, len(targets), resident(targets))]
 
 
 def resident(targets: Targets) -> Tensor:
     """Targets that are in memory; streamed ones never come here."""
     if isinstance(targets, StreamedTargets):
         raise RuntimeError("streamed targets are read in tiles only")
-    return targets
+    return targets.whole() if isinstance(targets, SharedTargets) else targets

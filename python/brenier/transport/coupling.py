@@ -26,7 +26,7 @@ from brenier.errors import InputError
 from brenier.pair import PairedPool
 from brenier.pair.pool import position_in
 from brenier.solve import Potential, StreamedPotential
-from brenier.solve.problem import row_norms, subtract
+from brenier.solve.centring import row_norms, subtract
 from brenier.solve.start import LEAST_QUANTILE, quantiles
 from brenier.transport.subspace import SubspacePairs
 from brenier.types import Array

@@ -26,7 +26,7 @@ from brenier.engine.project import Directions, prepare_directions, project
 from brenier.engine.ranks import Ranks
 from brenier.errors import InputError
 from brenier.solve import HierarchicalPotential, StreamedPotential
-from brenier.solve.problem import subtract
+from brenier.solve.centring import subtract
 from brenier.solve.sampling import correlation
 from brenier.solve.streamed import onto
 
