@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from brenier.engine.threads import thread_count
-from brenier.errors import InputError
 from brenier.solve.batch import ENTRIES
 from brenier.solve.centring import BLOCK_VALUES
 from brenier.solve.conditional import NOISE_VALUES
@@ -20,6 +19,7 @@ from brenier.solve.memory import (
     memory_plan,
     mib,
     require_bytes,
+    require_room,
 )
 from brenier.solve.parts import AXES, BATCHES_SEEN, TRAINING, k_means_batch, rows_looked_at
 
@@ -80,13 +80,8 @@ def require_level_memory(
     """The plan for parts of those sizes; raises InputError if it does not fit."""
     require_bytes(max_memory)
     plan = level_plan(targets, len(sizes), max(sizes, default=0), found)
-    if max_memory is not None and plan.total > max_memory:
-        raise InputError(
-            "max_memory",
-            expected=f"at least {plan.total:,} bytes for {len(sizes)} parts of at most {max(sizes)}: {plan}",
-            got=f"{max_memory:,}",
-            remedy="raise it, fit fewer targets, or pass parts of like sizes",
-        )
+    parts = f" for {len(sizes)} parts of at most {max(sizes)} targets: {plan}"
+    require_room(plan.total, max_memory, parts)
     return plan
 
 

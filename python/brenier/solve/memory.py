@@ -73,14 +73,19 @@ def require_memory(targets: Tensor, max_memory: int | None) -> MemoryPlan:
     """The plan; raises InputError if it does not fit."""
     require_bytes(max_memory)
     plan = memory_plan(*targets.shape)
-    if max_memory is not None and plan.total > max_memory:
+    require_room(plan.total, max_memory, f": {plan}")
+    return plan
+
+
+def require_room(need: int, max_memory: int | None, what_for: str) -> None:
+    """Raises InputError if that many bytes are more than max_memory."""
+    if max_memory is not None and need > max_memory:
         raise InputError(
             "max_memory",
-            expected=f"at least {plan.total:,} bytes: {plan}",
+            expected=f"at least {need:,} bytes{what_for}",
             got=f"{max_memory:,}",
             remedy="raise it, or fit fewer targets",
         )
-    return plan
 
 
 def require_bytes(max_memory: object) -> None:
