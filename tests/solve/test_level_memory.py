@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 from brenier.errors import InputError
-from brenier.solve import batch, conditional, level_memory, problem
+from brenier.solve import batch, centring, conditional, level_memory
 from brenier.solve.level_memory import equal_sizes, level_plan
 from helpers import known_answers as problems
 from helpers.memory import peak, resident
@@ -22,7 +22,7 @@ def small_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
         (conditional, "NOISE_VALUES", 1 << 20),
         (conditional, "ENTRIES", 1 << 17),
         (batch, "ENTRIES", 1 << 17),
-        (problem, "BLOCK_VALUES", 1 << 18),
+        (centring, "BLOCK_VALUES", 1 << 18),
     ):
         monkeypatch.setattr(module, name, value)
         if hasattr(level_memory, name):

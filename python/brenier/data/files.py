@@ -127,9 +127,8 @@ def matching(pattern: str | os.PathLike[str]) -> list[Path]:
 def _read_shards(pattern: Path, tensor: str | None) -> tuple[Tensor, str]:
     from brenier.data.file_sources import shards  # it builds on this module
 
-    source = shards(
-        pattern, value_range=None, layout="nchw", tensor=tensor
-    )  # as stored: neither plays a part
+    # as stored: neither range nor layout plays a part
+    source = shards(pattern, value_range=None, layout="nchw", tensor=tensor)
     return source.stored(0, len(source)), f"{len(matching(pattern))} shards in order of their names"
 
 

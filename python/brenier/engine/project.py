@@ -72,9 +72,8 @@ def project(y: Array, z: Array | Directions) -> Tensor:
 
     if out.size > 0:
         threads.run(work, pieces(len(rows), directions, rows.shape[1], body))
-    if (
-        directions == 0 or not np.isfinite(out[:, 0]).all()
-    ):  # a value of y that is not finite spoils its whole row
+    # a value of y that is not finite spoils its whole row
+    if directions == 0 or not np.isfinite(out[:, 0]).all():
         checks.require_finite(rows, "y")
     return torch.from_numpy(out)
 
@@ -112,9 +111,8 @@ def pieces(rows: int, directions: int, depth: int, body: Body) -> list[Piece]:
     """
     affordable = min(OPERATIONS_PER_CALL / (2 * directions), ELEMENTS_PER_CALL) / max(1, depth)
     even = -(-rows // (4 * threads.thread_count()))
-    unit = (
-        max(1, LEAST_ROWS // body.rows) * body.rows
-    )  # whole strips: what is left over reads all directions too
+    # whole strips: what is left over reads all directions too
+    unit = max(1, LEAST_ROWS // body.rows) * body.rows
     height = max(1, int(min(affordable, even) / unit)) * unit
     panels = OPERATIONS_PER_CALL / (2 * min(rows, height) * max(1, depth) * body.targets)
     width = min(max(1, int(panels)) * body.targets, directions)

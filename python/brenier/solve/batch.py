@@ -16,9 +16,7 @@ from brenier.types import Candidates, CircleCandidates
 FIRST_ROWS = 64  # the first chunk measures how long the lists are; the gap is taken from it alone
 ENTRIES = 1 << 21  # list entries per chunk
 MOST_ROWS = 8192
-CAUTION = (
-    4  # a step's first chunk of circles is so many times shorter than the last step's lists would let it be
-)
+CAUTION = 4  # a step's first chunk of circles is so many times shorter than the last step's lists allow
 GPU_SHARE = 4  # times as much of both where a GPU lists: it wants more at once
 GAP_CIRCLES = 8  # whose points tell how close runners-up are
 GAP_MEMORY = 0.8

@@ -35,9 +35,7 @@ def principal_directions(targets: Targets, ranks: Ranks | None = None) -> Princi
     """Up to 128 axes from evenly spaced centred targets; residuals measured on the targets between them."""
     peers, rows = ranks or Ranks(), targets[spaced(targets, 0.0)]
     with single_threaded():  # LAPACK's bits depend on its threads
-        _, vectors = torch.linalg.eigh(
-            shared_product(peers, rows, rows)
-        )  # any basis of the leading space will do
+        _, vectors = torch.linalg.eigh(shared_product(peers, rows, rows))  # any basis of the space will do
         count = min(max(COUNTS), len(rows) // 2, targets.shape[1])
         leading = vectors.flip(1)[:, :count]
         spanned = shared_product(peers, rows.T, leading.T.contiguous())
@@ -71,9 +69,8 @@ def residual_shares(targets: Targets, axes: Tensor, ranks: Ranks) -> dict[int, f
     index = spaced(targets, 0.5)
     lo, hi = ranks.rows(len(index))
     rows = targets[index[lo:hi]]
-    lengths = torch.empty(
-        len(index), len(axes) + 1, dtype=torch.float64
-    )  # along the axes, and the square of all
+    # along the axes, and the square of all
+    lengths = torch.empty(len(index), len(axes) + 1, dtype=torch.float64)
     lengths[lo:hi, :-1], lengths[lo:hi, -1] = project(rows, axes), torch.from_numpy(squares(rows))
     inside = np.square(ranks.joined(lengths).numpy()[:, :-1]).sum(axis=0).cumsum()
     if (total := float(lengths[:, -1].numpy().sum())) == 0:

@@ -75,9 +75,8 @@ def gaussian_start(problem: Problem) -> np.ndarray:
     heights = np.empty(problem.size)
     for lo, hi in blocks(targets):
         heights[lo:hi] = -0.5 * (along[lo:hi].double().numpy() ** 2 / deviations).sum(axis=1)
-    return (
-        heights * heavier / grown
-    )  # of the targets as they are, y² grown with grown², √Σ with heavier · grown
+    # of the targets as they are: y² has grown with grown², √Σ with heavier · grown
+    return heights * heavier / grown
 
 
 def energy(problem: Problem, heights: np.ndarray, probes: torch.Tensor, place: Placement) -> float:
