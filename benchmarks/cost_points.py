@@ -75,13 +75,24 @@ def ranks_points() -> Iterator[Point]:
 
 
 def scale_points() -> Iterator[Point]:
-    """benchmarks/fit_scale.py: elapsed times, times cores."""
+    """benchmarks/fit_scale.py: elapsed times, times cores; of two levels the processor's."""
     found = record("fit_scale") or {"parts": {}}
     for part in found["parts"].values():
         for row in part.get("brenier", []):
             shape, draws = (row["n"], row["d"]), round(row["samples/n"] * row["n"])
+            if row["solver"] == "brenier.fit_hierarchical":
+                yield levels_point(
+                    "fit_scale, two levels", shape, row["χ² ≤"], row["processor seconds"], draws
+                )
+                continue
             seconds = row["seconds"] * int(found["machine"]["cores"])
             yield point("fit_scale", shape, row["χ² ≤"], seconds, draws, row["sampling"], IN_MEMORY)
+
+
+def levels_point(source: str, shape: tuple[int, int], tol: float, seconds: float, draws: int) -> Point:
+    """A fit in two levels."""
+    own, free = hierarchical_cost(*shape, tol, draws), hierarchical_cost(*shape, tol)
+    return Point(source, *shape, tol, seconds, draws / shape[0], own, free)
 
 
 def hierarchical_points() -> Iterator[Point]:
@@ -92,9 +103,8 @@ def hierarchical_points() -> Iterator[Point]:
         if "exact_processor" in row:
             yield point("fit_hierarchical, exact", (n, d), tol, row["exact_processor"], None, "", IN_MEMORY)
     for row in found["rows"]:
-        n, d, draws = row["n"], row["d"], round(row["draws_per_target"] * row["n"])
-        own, free = hierarchical_cost(n, d, found["tol"], draws), hierarchical_cost(n, d, found["tol"])
-        yield Point("fit_hierarchical", n, d, found["tol"], row["processor"], draws / n, own, free)
+        shape, draws = (row["n"], row["d"]), round(row["draws_per_target"] * row["n"])
+        yield levels_point("fit_hierarchical", shape, found["tol"], row["processor"], draws)
 
 
 def all_points() -> list[Point]:

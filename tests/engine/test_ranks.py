@@ -45,6 +45,6 @@ def exchange(rank: int, world: int, folder: str) -> None:
     dist.destroy_process_group()
 
 
-@pytest.mark.parametrize("world", [2, 3])
+@pytest.mark.parametrize("world", [pytest.param(2, marks=pytest.mark.slow), 3])
 def test_rows_are_exchanged_in_place_in_bounded_blocks(world: int, tmp_path: Path) -> None:
     mp.spawn(exchange, (world, str(tmp_path)), nprocs=world)

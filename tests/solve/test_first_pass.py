@@ -64,7 +64,7 @@ def share(rank: int, world: int, folder: str) -> None:
     dist.destroy_process_group()
 
 
-@pytest.mark.parametrize("world", [2, 3])
+@pytest.mark.parametrize("world", [pytest.param(2, marks=pytest.mark.slow), 3])
 def test_ranks_find_the_mean_and_norms_of_one_process_and_all_hear_of_a_nan(
     world: int, tmp_path: Path
 ) -> None:

@@ -81,7 +81,7 @@ def require_same_rows(targets: Targets, whole: torch.Tensor, ranks: Ranks) -> No
         assert torch.equal(tile, whole)
 
 
-@pytest.mark.parametrize("world", [2, 3])
+@pytest.mark.parametrize("world", [pytest.param(2, marks=pytest.mark.slow), 3])
 def test_a_shared_problem_has_the_bits_of_one_process(world: int, tmp_path: Path) -> None:
     mp.spawn(share, (world, str(tmp_path)), nprocs=world)
 
