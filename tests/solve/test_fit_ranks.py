@@ -67,7 +67,7 @@ def fit_all(rank: int, world: int, folder: str) -> None:
     dist.destroy_process_group()
 
 
-@pytest.mark.parametrize("world", [2, 3])
+@pytest.mark.parametrize("world", [pytest.param(2, marks=pytest.mark.slow), 3])
 def test_any_number_of_ranks_gives_the_bits_of_one_process(world: int, tmp_path: Path) -> None:
     mp.spawn(fit_all, (world, str(tmp_path)), nprocs=world)
     one = {name: answers(fit()) for name, fit in FITS.items()}
