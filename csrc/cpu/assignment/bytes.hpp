@@ -21,12 +21,6 @@ BRENIER_INLINE void store_coarse(uint8_t* to, Ints steps) {
     *reinterpret_cast<__m128i*>(to) = _mm512_cvtusepi32_epi8((__m512i)(steps >> COARSE_BITS));
 }
 #else
-BRENIER_INLINE Bytes lower(Bytes a, Bytes b) { return a < b ? a : b; }
-BRENIER_INLINE Bytes upper(Bytes a, Bytes b) { return a > b ? a : b; }
-BRENIER_INLINE Bytes clamped_sum(Bytes a, Bytes b) {
-    const Bytes sum = a + b;
-    return sum | Bytes(sum < a);  // all ones where it wrapped
-}
 BRENIER_INLINE void store_coarse(uint8_t* to, Ints steps) {
     typedef uint8_t Sixteen __attribute__((vector_size(16)));
     *reinterpret_cast<Sixteen*>(to) = __builtin_convertvector(lower(steps >> COARSE_BITS, all(int32_t(UINT8_MAX))), Sixteen);
@@ -35,12 +29,6 @@ BRENIER_INLINE void store_coarse(uint8_t* to, Ints steps) {
 BRENIER_INLINE uint64_t equal_bits(Bytes a, Bytes b) {
     const Steps mask = Steps(a == b);
     return uint32_t(_mm256_movemask_epi8(half(mask, 0))) | uint64_t(uint32_t(_mm256_movemask_epi8(half(mask, 1)))) << 32;
-}
-#else
-BRENIER_INLINE uint64_t equal_bits(Bytes a, Bytes b) {
-    uint64_t bits = 0;
-    for (int lane = 0; lane < BYTE_LANES; ++lane) bits |= uint64_t(a[lane] == b[lane]) << lane;
-    return bits;
 }
 #endif
 #endif

@@ -27,11 +27,15 @@ BRENIER_INLINE Steps clamped_sum(Steps a, Steps b) { return (Steps)_mm512_adds_e
 BRENIER_INLINE uint32_t equal_bits(Steps a, Steps b) { return _mm512_cmpeq_epu16_mask((__m512i)a, (__m512i)b); }
 BRENIER_INLINE uint32_t at_most_bits(Steps a, Steps b) { return _mm512_cmple_epu16_mask((__m512i)a, (__m512i)b); }
 #else
-BRENIER_INLINE Steps lower(Steps a, Steps b) { return a < b ? a : b; }
-BRENIER_INLINE Steps upper(Steps a, Steps b) { return a > b ? a : b; }
-BRENIER_INLINE Steps clamped_sum(Steps a, Steps b) {
-    const Steps sum = a + b;
-    return sum | Steps(sum < a);  // all ones where it wrapped
+// Of unsigned lanes of any width, here and in bytes.hpp.
+template <class Vector>
+BRENIER_INLINE Vector lower(const Vector& a, const Vector& b) { return a < b ? a : b; }
+template <class Vector>
+BRENIER_INLINE Vector upper(const Vector& a, const Vector& b) { return a > b ? a : b; }
+template <class Vector>
+BRENIER_INLINE Vector clamped_sum(const Vector& a, const Vector& b) {
+    const Vector sum = a + b;
+    return sum | Vector(sum < a);  // all ones where it wrapped
 }
 #if defined(__AVX2__)
 BRENIER_INLINE __m256i half(Steps a, int which) {
@@ -47,13 +51,14 @@ BRENIER_INLINE uint32_t equal_bits(Steps a, Steps b) {
     return uint32_t(_mm256_movemask_epi8(bytes));
 }
 #else
-BRENIER_INLINE uint32_t equal_bits(Steps a, Steps b) {
-    uint32_t bits = 0;
-    for (int lane = 0; lane < STEP_LANES; ++lane) bits |= uint32_t(a[lane] == b[lane]) << lane;
+template <class Vector>
+BRENIER_INLINE uint64_t equal_bits(const Vector& a, const Vector& b) {
+    uint64_t bits = 0;
+    for (unsigned lane = 0; lane < sizeof a / sizeof a[0]; ++lane) bits |= uint64_t(a[lane] == b[lane]) << lane;
     return bits;
 }
 #endif
-BRENIER_INLINE uint32_t at_most_bits(Steps a, Steps b) { return equal_bits(lower(a, b), a); }
+BRENIER_INLINE uint32_t at_most_bits(Steps a, Steps b) { return uint32_t(equal_bits(lower(a, b), a)); }
 #endif
 
 struct TwoSteps {

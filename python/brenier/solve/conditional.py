@@ -19,10 +19,11 @@ from brenier.data.noise import Stream, normal
 from brenier.engine import assign, candidates, prepare, threads
 from brenier.engine.soft import soft_counts
 from brenier.solve.batch import ENTRIES, FIRST_ROWS
+from brenier.solve.centring import blocks
 from brenier.solve.check import Check, check_in_rounds
 from brenier.solve.parts import Parts, grouped
 from brenier.solve.potential import Potential
-from brenier.solve.problem import Problem, blocks
+from brenier.solve.problem import Problem
 from brenier.solve.spread import MARGIN, MONITOR_EVERY, Measured, descended, temperature
 from brenier.solve.start import Start, quantiles, temperatures
 from brenier.solve.state import State, Tally
