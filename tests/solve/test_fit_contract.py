@@ -16,7 +16,7 @@ import pytest
 import torch
 from brenier.errors import EngineError, InputError, NotConvergedWarning
 from brenier.solve import batch, solver
-from brenier.solve.memory import memory_plan
+from brenier.solve.memory import copied_bytes, memory_plan
 from brenier.solve.result import Status
 from helpers import known_answers as problems
 
@@ -234,16 +234,32 @@ def test_the_plan_holds_two_passes_of_coordinates_and_the_counts_of_a_check() ->
     assert memory_plan(n, 256).packed >= held
 
 
-@pytest.mark.parametrize("shape", [(6000, 2), (4000, 64)], ids=["crowded", "spread"])
-def test_peak_memory_stays_within_the_plan(shape: tuple[int, int]) -> None:
+def test_the_plan_counts_copies_of_the_targets_as_given() -> None:
+    """Those of another device, and those with mass where some have none."""
+    here, away = (torch.empty(300, 7, dtype=torch.float16, device=device) for device in ("cpu", "meta"))
+    assert [copied_bytes(targets, 300) for targets in (here, away)] == [0, 300 * 7 * 2]
+    assert [copied_bytes(targets, 200) for targets in (here, away)] == [200 * 7 * 2, 500 * 7 * 2]
+    assert "copied" in str(memory_plan(300, 7, copied=4200))
+    assert "copied" not in str(memory_plan(300, 7))
+
+
+@pytest.mark.parametrize(
+    ("shape", "dtype", "without"),
+    [((6000, 2), "float32", 0), ((4000, 64), "float32", 0), ((40_000, 256), "float64", 10)],
+    ids=["crowded", "spread", "some without mass"],
+)
+def test_peak_memory_stays_within_the_plan(shape: tuple[int, int], dtype: str, without: int) -> None:
     code = f"""
 import resource, brenier, torch
-from brenier.solve.memory import memory_plan
+from brenier.solve.memory import copied_bytes, memory_plan
 brenier.fit(torch.randn(50, 2), progress=False)
-targets = torch.randn(*{shape}, generator=torch.Generator().manual_seed(0))
+n, d = {shape}
+targets = torch.randn(n, d, generator=torch.Generator().manual_seed(0), dtype=torch.{dtype})
+weights = (torch.arange(n) >= {without}).double()
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-brenier.fit(targets, max_samples=40_000, progress=False)
+brenier.fit(targets, weights=weights, max_samples=40_000, progress=False)
 used = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) * 1024
-assert used <= 1.1 * memory_plan(*{shape}).total, (used, memory_plan(*{shape}))
+plan = memory_plan(n, d, copied_bytes(targets, n - {without}))
+assert used <= 1.1 * plan.total, (used, plan)
 """
     subprocess.run([sys.executable, "-W", "ignore", "-c", code], check=True)

@@ -28,7 +28,7 @@ from brenier.solve.memory import must_stream, require_memory, require_stream_mem
 from brenier.solve.options import checkpoint_file, moved, require_options
 from brenier.solve.placement import Placement, placement
 from brenier.solve.potential import Potential
-from brenier.solve.problem import ACCEPTED, Problem, build_problem
+from brenier.solve.problem import ACCEPTED, Problem, build_problem, masses_of
 from brenier.solve.result import FitResult, Record, Status, warn_unconverged
 from brenier.solve.streamed import StreamedTargets
 from brenier.solve.streamed_potential import StreamedPotential
@@ -165,7 +165,8 @@ def resident_problem(
     matrix: torch.Tensor, weights: object, max_memory: int | None, progress: bool, ranks: Ranks
 ) -> Problem:
     """The problem of targets in memory, once the plan is known to fit and is printed."""
-    say_plan(require_memory(matrix, max_memory), progress)
+    with_mass = len(matrix) if weights is None else np.count_nonzero(masses_of(weights, len(matrix)))
+    say_plan(require_memory(matrix, int(with_mass), max_memory), progress)
     return build_problem(matrix, weights, ranks)
 
 

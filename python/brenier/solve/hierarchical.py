@@ -67,13 +67,12 @@ def fit_hierarchical(
     require_cpu_engine(engine)
     if isinstance(targets, str | os.PathLike) or not isinstance(targets, torch.Tensor | np.ndarray):
         raise InputError("targets", expected="a tensor or an array", got=type(targets).__name__)
-    matrix = checks.as_matrix(targets, "targets", dtypes=ACCEPTED).cpu()
-    if 0 in matrix.shape:
-        raise InputError(
-            "targets", expected="at least one target and dimension", got=str(tuple(matrix.shape))
-        )
+    given = checks.as_matrix(targets, "targets", dtypes=ACCEPTED)
+    if 0 in given.shape:
+        raise InputError("targets", expected="at least one target and dimension", got=str(tuple(given.shape)))
     file = checkpoint_file(checkpoint, resume)
-    divided = divide(matrix, weights, parts, int(seed), allowance(matrix, parts, max_memory, progress))
+    allow, matrix = allowance(given, parts, max_memory, progress), given.cpu()
+    divided = divide(matrix, weights, parts, int(seed), allow)
     coarse = fit(
         divided.centroids,
         weights=divided.masses,

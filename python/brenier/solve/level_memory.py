@@ -16,6 +16,7 @@ from brenier.solve.memory import (
     CHUNK_BYTES,
     ENTRY_BYTES,
     HEIGHT_VECTORS,
+    copied_bytes,
     memory_plan,
     mib,
     require_bytes,
@@ -39,14 +40,16 @@ class LevelPlan:
     upper: int  # while the masses of the parts are fitted
     lower: int  # while the targets' are
     vectors: int
+    fetched: int  # targets from another device
 
     @property
     def total(self) -> int:
-        return max(self.divided, self.upper, self.lower) + self.vectors + CHUNK_BYTES
+        return self.fetched + max(self.divided, self.upper, self.lower) + self.vectors + CHUNK_BYTES
 
     def __str__(self) -> str:
         stages = f"dividing {mib(self.divided)}, upper level {mib(self.upper)}, lower level {mib(self.lower)}"
-        return f"{mib(self.total)} beyond the targets (the most of: {stages})"
+        copied = f"copied {mib(self.fetched)}, and " if self.fetched else ""
+        return f"{mib(self.total)} beyond the targets ({copied}the most of: {stages})"
 
 
 def level_plan(targets: Tensor, parts: int, largest: int, found: bool) -> LevelPlan:
@@ -62,7 +65,8 @@ def level_plan(targets: Tensor, parts: int, largest: int, found: bool) -> LevelP
     panels = PANEL_BYTES * (n + PANEL * parts) * d
     lower = panels + 4 * NOISE_COPIES * NOISE_VALUES + ENTRY_BYTES * ENTRIES
     upper = centred + centroids + memory_plan(parts, d).total
-    return LevelPlan(divided, upper, centred + centroids + lower, 8 * HEIGHT_VECTORS * n)
+    fetched = copied_bytes(targets, with_mass=n)  # k_means_bytes counts the copy of those with mass
+    return LevelPlan(divided, upper, centred + centroids + lower, 8 * HEIGHT_VECTORS * n, fetched)
 
 
 def k_means_bytes(targets: Tensor, parts: int) -> int:

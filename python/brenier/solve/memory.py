@@ -34,25 +34,34 @@ class MemoryPlan:
     packed: int
     vectors: int
     lists: int
+    copied: int = 0  # of the targets as given
 
     @property
     def total(self) -> int:
-        return self.centred + self.packed + self.vectors + self.lists + CHUNK_BYTES
+        return self.copied + self.centred + self.packed + self.vectors + self.lists + CHUNK_BYTES
 
     def __str__(self) -> str:
         parts = f"centred {mib(self.centred)}, packed {mib(self.packed)}, lists {mib(self.lists)}"
-        return f"{mib(self.total)} beyond the targets ({parts})"
+        copied = f", copied {mib(self.copied)}" if self.copied else ""
+        return f"{mib(self.total)} beyond the targets ({parts}{copied})"
 
 
 def mib(size: int) -> str:
     return f"{size / (1 << 20):.0f} MiB"
 
 
-def memory_plan(targets: int, dimension: int) -> MemoryPlan:
+def memory_plan(targets: int, dimension: int, copied: int = 0) -> MemoryPlan:
     """Centred float32 targets, packed ones or their coordinates, vectors of length n, candidate lists of a chunk."""
     matrix = 4 * targets * dimension
     packed = max(matrix + 4 * targets * max(SUBSPACE_SIZES), subspace_bytes(targets, dimension))
-    return MemoryPlan(matrix, packed, 8 * HEIGHT_VECTORS * targets, ENTRY_BYTES * ENTRIES)
+    return MemoryPlan(matrix, packed, 8 * HEIGHT_VECTORS * targets, ENTRY_BYTES * ENTRIES, copied)
+
+
+def copied_bytes(targets: Tensor, with_mass: int) -> int:
+    """Targets fetched from another device, and those with mass where some have none."""
+    fetched = len(targets) if targets.device.type != "cpu" else 0
+    chosen = with_mass if with_mass < len(targets) else 0
+    return (fetched + chosen) * targets.shape[1] * targets.element_size()
 
 
 def subspace_bytes(targets: int, dimension: int) -> int:
@@ -69,10 +78,11 @@ def subspace_bytes(targets: int, dimension: int) -> int:
     return (4 * columns + 8 * MOST) * targets
 
 
-def require_memory(targets: Tensor, max_memory: int | None) -> MemoryPlan:
-    """The plan; raises InputError if it does not fit."""
+def require_memory(targets: Tensor, with_mass: int, max_memory: int | None) -> MemoryPlan:
+    """The plan for targets of which so many have mass; raises InputError if it does not fit."""
     require_bytes(max_memory)
-    plan = memory_plan(*targets.shape)
+    n, d = targets.shape
+    plan = memory_plan(n, d, copied_bytes(targets, with_mass))
     require_room(plan.total, max_memory, f": {plan}")
     return plan
 
