@@ -27,11 +27,14 @@ $(STAMP): pyproject.toml CMakeLists.txt constraints.txt $(shell find csrc -type 
 demo: $(STAMP)
 	$(BIN)/brenier demo --out demo
 
+# A worker for every processor, but no more than memory of a small machine holds: some tests take a GiB.
+WORKERS ?= --numprocesses auto --maxprocesses 8
+
 test: $(STAMP)
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest $(WORKERS)
 
 test-all: $(STAMP)
-	$(BIN)/python -m pytest -m 'not gpu'
+	$(BIN)/python -m pytest $(WORKERS) -m 'not gpu'
 
 # 'make native-test' needs CMake on the path; the virtual environment's own works too: pip install cmake.
 native-test: SANITIZER = address,undefined
