@@ -9,7 +9,7 @@ is EXTRAPOLATED: samples per target at that level from its best curve measured i
 divided by the rate measured here. Fits and peers take turns --rounds times, and medians are compared (the same seeds
 give the same potentials, so these are judged once).
 growth: brenier.fit to χ² ≤ 0.1 from 30,000 × 512 to 300,000 × 512, and the exponent in n between neighbours.
-levels: the same of brenier.fit_hierarchical (benchmarks/fit_hierarchical.py goes to n = 1,000,000, at d = 64).
+levels: the same of brenier.fit_hierarchical, and to 1,000,000 × 512.
 --scale s multiplies every n. --save writes benchmarks/results/fit_scale.json and its part of docs/scaling.md.
 """
 
@@ -40,12 +40,13 @@ RESULTS = ROOT / "benchmarks" / "results" / "fit_scale.json"
 CURVES = ROOT / "benchmarks" / "results" / "fit_peers.json"
 PAGE = ROOT / "docs" / "scaling.md"
 IMAGES, LEVELS = (50_000, 3072), (0.05, 0.02)
-GROWTH, GROWTH_DIMENSION, GROWTH_LEVEL = (30_000, 300_000), 512, 0.1
+GROWTH = {"fit": (30_000, 300_000), "fit_hierarchical": (30_000, 300_000, 1_000_000)}
+GROWTH_DIMENSION, GROWTH_LEVEL = 512, 0.1
 PEERS = ("POT", "OTT-JAX")
 TIMES = ("seconds", "of which steps")
 GRAIN = 0.3  # of white noise on every value
 SEED, ROTATION = 0x73697A65, 1 << 40
-FIRST_SHARE = 0.1  # of the time: a first run of a peer tells how many samples fill it
+FIRST_SHARE = 0.1  # of a peer's time, which tells its rate
 
 
 def image_like(n: int, d: int) -> torch.Tensor:
@@ -93,9 +94,9 @@ def peer_run(solver: str, case: Case, seconds: float) -> dict[str, Any]:
 
 
 def peer_rate(run: dict[str, Any], case: Case) -> float:
-    """Samples a second of the same run once more, not judged again."""
+    """Samples a second of the first FIRST_SHARE of the run once more, not judged again."""
     settings = TUNED[run["solver"], "mixture", 0.05].settings
-    again = tune.solve(run["solver"], case, settings, run["samples"])
+    again = tune.solve(run["solver"], case, settings, round(FIRST_SHARE * run["samples"]))
     return again.samples / again.seconds
 
 
@@ -145,7 +146,7 @@ def images_part(scale: float, seconds: float, rounds: int) -> dict[str, Any]:
 
 def growth_part(scale: float, fit: str) -> dict[str, Any]:
     rows: list[dict[str, Any]] = []
-    for size in GROWTH:
+    for size in GROWTH[fit]:
         began = time.perf_counter()
         targets = image_like(round(scale * size), GROWTH_DIMENSION)
         print(f"targets made in {time.perf_counter() - began:.0f} s", flush=True)
