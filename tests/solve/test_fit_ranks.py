@@ -16,8 +16,10 @@ from brenier.data.latents import RowRange
 from brenier.engine import ranks as ranks_module
 from brenier.engine.ranks import Ranks
 from brenier.errors import InputError, NotConvergedWarning, RankLostError
-from brenier.solve import fitting, memory, streamed
-from brenier.solve.result import Record
+from brenier.solve import fitting, memory, solver, streamed
+from brenier.solve.placement import Placement
+from brenier.solve.problem import build_problem
+from brenier.solve.result import Record, Status
 from brenier.solve.shares import rows_of
 from helpers import known_answers as problems
 from helpers.memory import peak
@@ -122,6 +124,22 @@ def test_a_lost_rank_ends_the_fit_with_a_checkpoint(how: str, lost: int, tmp_pat
         assert torch.equal(
             resumed.potential.heights, brenier.fit(CLOUD, tol=0.02, progress=False).potential.heights
         )
+
+
+@pytest.mark.parametrize("rank", [0, 1])
+def test_every_rank_that_is_interrupted_writes_its_state_for_rank_0_may_be_dead(
+    rank: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = solver.Settings(0.1, 10**6, 0, Placement(), False, None, tmp_path / "state")
+    run = solver.begin(build_problem(CLOUD[:40]), settings, Ranks(rank, 2))
+    monkeypatch.setattr(solver, "warm_up", lambda run: None)
+    monkeypatch.setattr(solver, "loop", lambda *_: Status.CONVERGED)
+    assert solver.solve(run) is Status.CONVERGED
+    assert (tmp_path / "state").exists() is (rank == 0)  # all are alive, and in the same state
+    (tmp_path / "state").unlink(missing_ok=True)
+    monkeypatch.setattr(solver, "loop", lambda *_: signal.raise_signal(signal.SIGINT))
+    assert solver.solve(run) is Status.INTERRUPTED
+    assert (tmp_path / "state").exists()
 
 
 def disagree(rank: int, folder: str) -> None:

@@ -184,7 +184,7 @@ def is_crowded(state: State, start: Start) -> bool:
 def solve(run: Run) -> Status:
     """Step until a check proves the tolerance, the budget is spent, or the user interrupts.
 
-    Raises RankLostError once every rank that is left has written a checkpoint.
+    Raises RankLostError once every rank that is left has written a checkpoint; one that is interrupted writes too.
     """
     shown = run.settings.progress and run.ranks.rank == 0
     with tqdm(unit=" samples", unit_scale=True, disable=not shown, desc="fit") as bar:
@@ -199,8 +199,8 @@ def solve(run: Run) -> Status:
             with held():
                 save_checkpoint(run, whatever_rank=True)
             raise
-        with held():
-            save_checkpoint(run)
+        with held():  # torchrun interrupts the ranks that are left, and rank 0 may not be one of them
+            save_checkpoint(run, whatever_rank=status is Status.INTERRUPTED)
     return status
 
 
@@ -230,7 +230,7 @@ def next_batch(run: Run) -> int:
 
 
 def save_checkpoint(run: Run, *, whatever_rank: bool = False) -> None:
-    """Write the checkpoint, if one is asked for; rank 0 does, for all ranks are in the same state."""
+    """Write the checkpoint, if one is asked for; rank 0 does, where all ranks are alive and in the same state."""
     if run.settings.checkpoint is not None and (run.ranks.rank == 0 or whatever_rank):
         checkpoint.write(run.settings.checkpoint, run)
 
