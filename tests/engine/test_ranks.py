@@ -1,6 +1,7 @@
 """Rows of all ranks: the same everywhere, moved in place, and held once."""
 
 import os
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -8,7 +9,8 @@ import torch
 import torch.distributed as dist
 import torch.multiprocessing as mp
 from brenier.engine import ranks as ranks_module
-from brenier.engine.ranks import Ranks, together
+from brenier.engine.ranks import SECONDS_TO_ANSWER, Ranks, patience, together
+from brenier.errors import InputError
 from helpers.memory import peak
 
 ROWS, WIDTH = 300_001, 200  # 240 MB, an odd number of rows
@@ -48,3 +50,23 @@ def exchange(rank: int, world: int, folder: str) -> None:
 @pytest.mark.parametrize("world", [pytest.param(2, marks=pytest.mark.slow), 3])
 def test_rows_are_exchanged_in_place_in_bounded_blocks(world: int, tmp_path: Path) -> None:
     mp.spawn(exchange, (world, str(tmp_path)), nprocs=world)
+
+
+def test_a_silent_rank_is_waited_for_as_long_as_brenier_rank_timeout_says(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.delenv("BRENIER_RANK_TIMEOUT", raising=False)
+    assert patience() is None
+    assert patience(SECONDS_TO_ANSWER) == timedelta(minutes=10)
+    for asked, seconds in (("7200", 7200), ("0.5", 0.5)):
+        monkeypatch.setenv("BRENIER_RANK_TIMEOUT", asked)
+        assert patience() == patience(SECONDS_TO_ANSWER) == timedelta(seconds=seconds)
+
+
+@pytest.mark.parametrize("asked", ["0", "-1", "nan", "inf", "1e-9", "1e10", "ten", "600 s"])
+def test_a_timeout_that_is_no_number_of_seconds_is_refused(
+    asked: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("BRENIER_RANK_TIMEOUT", asked)
+    with pytest.raises(InputError, match=r"^BRENIER_RANK_TIMEOUT: expected a number of seconds"):
+        patience()

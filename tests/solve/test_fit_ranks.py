@@ -13,7 +13,6 @@ import torch.distributed as dist
 import torch.multiprocessing as mp
 from brenier.data import ArraySource
 from brenier.data.latents import RowRange
-from brenier.engine import ranks as ranks_module
 from brenier.engine.ranks import Ranks
 from brenier.errors import InputError, NotConvergedWarning, RankLostError
 from brenier.solve import fitting, memory, solver, streamed
@@ -98,7 +97,7 @@ class Leave:
 
 def lose_a_rank(rank: int, folder: str, how: str, lost: int) -> None:
     join(rank, 2, folder)
-    ranks_module.SECONDS_TO_ANSWER = 4
+    os.environ["BRENIER_RANK_TIMEOUT"] = "4"
     leave = Leave(how) if rank == lost else None
     try:
         brenier.fit(CLOUD, tol=0.02, checkpoint=f"{folder}/state", callback=leave, progress=False)
@@ -116,7 +115,9 @@ def test_a_lost_rank_ends_the_fit_with_a_checkpoint(how: str, lost: int, tmp_pat
     for process in ranks:
         process.join(60)
     assert not any(process.is_alive() for process in ranks)
-    assert (tmp_path / f"said{1 - lost}").read_text().startswith("RankLostError")
+    said = (tmp_path / f"said{1 - lost}").read_text()
+    assert said.startswith("RankLostError")
+    assert "set BRENIER_RANK_TIMEOUT to more seconds" in said
     assert (tmp_path / "state").exists()
     if how == "killed" and lost == 1:
         resumed = brenier.fit(CLOUD, tol=0.02, checkpoint=tmp_path / "state", resume=True, progress=False)
@@ -132,7 +133,7 @@ def test_every_rank_that_is_interrupted_writes_its_state_for_rank_0_may_be_dead(
 ) -> None:
     settings = solver.Settings(0.1, 10**6, 0, Placement(), False, None, tmp_path / "state")
     run = solver.begin(build_problem(CLOUD[:40]), settings, Ranks(rank, 2))
-    monkeypatch.setattr(solver, "warm_up", lambda run: None)
+    monkeypatch.setattr(solver, "warm_up", lambda _: None)
     monkeypatch.setattr(solver, "loop", lambda *_: Status.CONVERGED)
     assert solver.solve(run) is Status.CONVERGED
     assert (tmp_path / "state").exists() is (rank == 0)  # all are alive, and in the same state

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import os
 from collections.abc import Iterator
 from datetime import timedelta
 from typing import Any, NamedTuple
@@ -18,8 +19,9 @@ from torch import Tensor
 
 from brenier.errors import InputError, RankLostError
 
-SECONDS_TO_ANSWER = 600  # a rank that is silent for longer is lost
-BLOCK_BYTES = 64 << 20  # exchanged at a time, each within SECONDS_TO_ANSWER
+SECONDS_TO_ANSWER = 600.0  # a rank of a fit that is silent for longer is lost
+SHORTEST, LONGEST = 1e-3, 1e9  # seconds that torch.distributed can count
+BLOCK_BYTES = 64 << 20  # exchanged at a time, each within the patience
 
 
 class Ranks(NamedTuple):
@@ -90,12 +92,30 @@ class Ranks(NamedTuple):
             raise InputError(what, expected="the same on every rank", got=f"others on ranks {others}")
 
 
+def patience(otherwise: float | None = None) -> timedelta | None:
+    """How long a silent rank is waited for: BRENIER_RANK_TIMEOUT seconds where it is set; None is torch's default.
+
+    Raises InputError for anything but a number of seconds from SHORTEST to LONGEST.
+    """
+    asked = os.environ.get("BRENIER_RANK_TIMEOUT")
+    if not asked:
+        return None if otherwise is None else timedelta(seconds=otherwise)
+    try:
+        seconds = float(asked)
+    except ValueError:
+        seconds = 0.0
+    if not SHORTEST <= seconds <= LONGEST:
+        expected = f"a number of seconds, {SHORTEST:g} to {LONGEST:g}"
+        raise InputError("BRENIER_RANK_TIMEOUT", expected=expected, got=repr(asked))
+    return timedelta(seconds=seconds)
+
+
 def this_rank(group: Any = None, *, exchanging: bool = False) -> Ranks:
     """Where this process stands; with exchanging, in a gloo group of its own unless one is given."""
     if not (dist.is_available() and dist.is_initialized()):
         return Ranks()
     if group is None and exchanging:
-        group = dist.new_group(backend="gloo")
+        group = dist.new_group(backend="gloo", timeout=patience())
     return Ranks(dist.get_rank(group), dist.get_world_size(group), group)
 
 
@@ -110,7 +130,7 @@ def together(shared: bool = True) -> Iterator[Ranks]:
         yield Ranks()
         return
     with answered():
-        group = dist.new_group(backend="gloo", timeout=timedelta(seconds=SECONDS_TO_ANSWER))
+        group = dist.new_group(backend="gloo", timeout=patience(SECONDS_TO_ANSWER))
     try:
         yield this_rank(group)
     finally:
@@ -125,7 +145,7 @@ def launched() -> Iterator[Ranks]:
         yield this_rank()
         return
     with answered():
-        dist.init_process_group("gloo")
+        dist.init_process_group("gloo", timeout=patience())
     try:
         yield this_rank()
     finally:
@@ -141,7 +161,8 @@ def answered() -> Iterator[None]:
     except RuntimeError as error:
         raise RankLostError(
             "torch.distributed",
-            expected=f"an answer of every rank within {SECONDS_TO_ANSWER} s",
+            expected="an answer of every rank",
             got=str(error).split("\n", maxsplit=1)[0],
-            remedy="start all ranks again with resume; every rank must make the same call (or pass ranks=False)",
+            remedy="start all ranks again with resume; every rank must make the same call (or pass ranks=False); "
+            "where one was only slow, set BRENIER_RANK_TIMEOUT to more seconds",
         ) from error
