@@ -43,3 +43,33 @@ def test_require_folder_makes_it_and_leaves_it_empty(tmp_path: Path) -> None:
     (tmp_path / "c").write_text("a file")
     with pytest.raises(FileError):
         require_folder(tmp_path / "c")
+
+
+def test_ranks_of_containers_with_the_same_process_number_do_not_share_a_temporary_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os, "getpid", lambda: 1)
+    path = tmp_path / "a.txt"
+    with replacing(path) as one:
+        one.write_text("one")
+        with replacing(path) as two:
+            two.write_text("two")
+        assert path.read_text() == "two"
+    assert path.read_text() == "one"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_probe_that_is_gone_already_has_shown_that_the_place_can_be_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    touch, probes = Path.touch, []
+
+    def touched_and_removed(path: Path) -> None:
+        touch(path)
+        probes.append(path)
+        path.unlink()
+
+    monkeypatch.setattr(Path, "touch", touched_and_removed)
+    for _ in range(2):
+        assert require_writable(tmp_path / "a.txt") == tmp_path / "a.txt"
+    assert len(set(probes)) == 2

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,7 +18,7 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
     The suffix is kept, so that writers which read it still see it. Raises FileError where the system refuses.
     """
     final = Path(path)
-    temporary = final.with_name(f".{final.stem}.{os.getpid()}.part{final.suffix}")
+    temporary = _beside(final, f".part{final.suffix}")
     try:
         yield temporary
         _sync(temporary)
@@ -39,10 +40,10 @@ def require_writable(path: str | os.PathLike[str]) -> Path:
     final = Path(path)
     if final.is_dir():
         raise FileError(str(final), expected="the name of a file", got="a folder", remedy="add a file name")
-    probe = final.with_name(f".{final.stem}.{os.getpid()}.probe")
+    probe = _beside(final, ".probe")
     try:
         probe.touch()
-        probe.unlink()
+        probe.unlink(missing_ok=True)
     except OSError as error:
         raise _unwritable(final, error) from error
     return final
@@ -69,6 +70,11 @@ def write_bytes(path: str | os.PathLike[str], content: bytes) -> None:
     """Write a whole binary file or none."""
     with replacing(path) as temporary:
         temporary.write_bytes(content)
+
+
+def _beside(path: Path, ending: str) -> Path:
+    """A name that nobody else has, in the same folder; process numbers are shared by containers on one storage."""
+    return path.with_name(f".{path.stem}.{secrets.token_hex(6)}{ending}")
 
 
 def _sync(path: Path) -> None:
