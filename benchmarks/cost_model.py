@@ -4,7 +4,7 @@
 
 cost_terms.py counts operations, reading and memory from the functions that plan a real fit; cost_points.py takes
 measured fits from benchmarks/results. Processor seconds = operations / R + values read / V: V is fit_large's rate
-of reading, R the geometric mean over the measured fits, one R for exact fits and one for fits in two levels. Each
+of reading, R the geometric mean over the measured fits (see rates_of), one for exact fits, one for two levels. Each
 measured fit stands beside the model, so its error can be seen. GPU columns are arithmetic on paper: not run on
 hardware, and without what a fit leaves to the processor (docs/scaling.md, "On a GPU").
 """
@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from brenier.cli.sizes import Size
+from brenier.solve.memory import COLUMN_STEP
 from cost_points import Point, all_points, bare_rates, read_rate
 from cost_terms import Cost, fit_cost, hierarchical_cost
 from marked_pages import replace_part
@@ -49,12 +50,11 @@ class Rates:
 
 
 def rates_of(points: list[Point], values: float) -> Rates:
+    """Geometric means, over fits whose time is by at least half that of operations, not of reading."""
+
     def mean(kind: bool) -> float:
-        logs = [
-            math.log(p.cost.operations / (p.seconds - p.cost.values / values))
-            for p in points
-            if p.in_parts is kind
-        ]
+        computing = [(p, p.seconds - p.cost.values / values) for p in points if p.in_parts is kind]
+        logs = [math.log(p.cost.operations / spent) for p, spent in computing if spent > p.seconds / 2]
         return math.exp(sum(logs) / len(logs))
 
     return Rates(mean(False), mean(True), values)
@@ -177,20 +177,21 @@ def page(limit: int) -> str:
         [
             f"`python benchmarks/cost_model.py --memory {limit >> 30}GiB`. A core does R = {rates.exact / 1e9:.0f} "
             f"GFLOP/s in fits, {rates.parts / 1e9:.0f} in fits of two levels, and reads V = {values / 1e9:.2f} 10⁹ "
-            "values/s (geometric means over the runs below; most were made on a loaded machine). "
-            + bare_text(),
+            "values/s (geometric means; most of the runs below were made on a loaded machine). V is for uint8 from "
+            "disk, made float32 and noised: float32 rows in memory without noise, as fit_ranks streams them, are read "
+            "faster, so there the model is too slow. " + bare_text(),
             "Measured runs, and the model of the same work (draws as the run had them; *foreseen* is what the model "
             "expects without the run):",
             table(measured_rows(points, rates)),
             f"The model for χ² ≤ {TOL:g}, one check, targets with variances like 1/k plus white noise, memory bounded "
-            f"by {limit >> 30} GiB a process (* : does not fit, and would be refused; the time is for the least that "
-            f"keeps the plan). {GPU} columns are **not run on hardware**: {PEAK / 1e12:.0f} TFLOP/s (dense bfloat16, "
-            f"data sheet) at an assumed {100 * EFFICIENCY:.0f}%, and uint8 targets over an assumed link of "
-            f"{LINK / 1e9:.0f} GB/s a device; steps' latency is not counted, nor what the fit leaves to the processor "
-            '(below, "On a GPU").',
+            f"by {limit >> 30} GiB a process (* : does not fit, and would be refused; the time is for the fewest "
+            f"directions a pass, {COLUMN_STEP}). {GPU} columns are **not run on hardware**: {PEAK / 1e12:.0f} TFLOP/s "
+            f"(dense bfloat16, data sheet) at an assumed {100 * EFFICIENCY:.0f}%, and uint8 targets over an assumed "
+            f"link of {LINK / 1e9:.0f} GB/s a device; steps' latency is not counted, nor what the fit leaves to the "
+            'processor (below, "On a GPU").',
             table(size_rows(TOL, limit, rates)),
             "The same in two levels (`fit_hierarchical`: another map, not the optimal one; targets in memory, on one "
-            "process):",
+            "process, whatever memory that takes):",
             table(level_rows(TOL, rates)),
             "Exponents of the model's time and memory, over half a decade around a place (the plan may change in it):",
             table(exponent_rows(TOL, limit, rates)),

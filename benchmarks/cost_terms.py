@@ -10,12 +10,15 @@ import math
 import re
 from dataclasses import dataclass
 
+import torch
 from brenier.engine.structured import block_size
+from brenier.errors import InputError
 from brenier.solve import conditional, memory, solver
 from brenier.solve.check import full_check_samples
 from brenier.solve.checking import AIM, LATEST, first_check
 from brenier.solve.directions import FRAME_SHARE
 from brenier.solve.hierarchical import COARSE_SHARE
+from brenier.solve.level_memory import level_plan
 from brenier.solve.parts import AXES, ROUNDS, TRAINING, part_count
 from brenier.solve.principal import COUNTS
 from brenier.solve.sampling import (
@@ -58,12 +61,12 @@ def residual(rank: int, dimension: int) -> float:
     return (content + GRAIN**2 * (1 - rank / dimension)) / (1 + GRAIN**2)
 
 
-def plan_for(n: int, d: int, streamed: bool) -> SamplingPlan:
-    """The sampling that the solver would choose."""
+def plan_for(n: int, d: int, widest: int | None) -> SamplingPlan:
+    """The sampling that the solver would choose; widest : the largest subspace of streamed targets, else None."""
     shares = {0: 1.0}
     if d > LEAST_SAVING * min(SUBSPACE_SIZES):
         shares |= {r: residual(r, d) for r in COUNTS if r <= min(d, n // 2)}
-    return choose_sampling(n, d, solver.batch_size(n), shares, WIDEST if streamed else None)
+    return choose_sampling(n, d, solver.batch_size(n), shares, widest)
 
 
 def plan_of(sampling: str) -> SamplingPlan:
@@ -75,37 +78,43 @@ def plan_of(sampling: str) -> SamplingPlan:
 
 
 def resident_bytes(n: int, d: int) -> int:
+    """Of targets in memory and their fit."""
     return 4 * n * d + memory.memory_plan(n, d).total
+
+
+def level_bytes(n: int, d: int, parts: int) -> int:
+    """Of targets in memory and their fit in two levels, parts of one size."""
+    targets = torch.empty(1, 1).expand(n, d)  # only its shape and type are looked at
+    return 4 * n * d + level_plan(targets, parts, math.ceil(n / parts), found=True).total
 
 
 def fit_cost(
     n: int, d: int, tol: float, limit: int, plan: SamplingPlan | None = None, draws: int | None = None
 ) -> Cost:
     """brenier.fit within so many bytes; plan and draws as measured, or as the solver would have them."""
-    streamed = resident_bytes(n, d) > limit
-    plan = plan or plan_for(n, d, streamed)
+    columns = columns_within(n, d, limit) if resident_bytes(n, d) > limit else None
+    plan = plan or plan_for(n, d, None if columns is None else min(columns, WIDEST))
     batch = solver.batch_size(n)
     steps = math.ceil((draws or first_check(n, plan, tol)) / batch)
     draws, width = steps * batch, (d if plan.full else plan.subspace + plan.principal)
     scoring = 2.0 * draws * (n * (width + EPILOGUE) + OVERHEAD)
-    if streamed:
-        return streamed_cost(n, d, tol, limit, plan, steps, scoring)
+    if columns is not None:
+        return streamed_cost(n, d, tol, columns, plan, steps, scoring)
     projecting = 0.0 if plan.full else 2.0 * steps * n * plan.subspace * (d + plan.principal)
     if plan.full:
         checking = 2.0 * full_check_samples(n, tol) * n * d
     else:
-        checking = subspace_check_cost(n, d, plan, check_plan(n, d, tol, plan))
+        checking = subspace_check_cost(n, d, plan, check_plan(n, d, tol, plan, WIDEST))
     return Cost(f"in memory, {plan}", draws, 0, projecting, scoring, checking, 0.0, resident_bytes(n, d))
 
 
 def streamed_cost(
-    n: int, d: int, tol: float, limit: int, plan: SamplingPlan, steps: int, scoring: float
+    n: int, d: int, tol: float, columns: int, plan: SamplingPlan, steps: int, scoring: float
 ) -> Cost:
-    """Targets read tile by tile, several subspaces a pass."""
+    """Targets read tile by tile, several subspaces a pass of so many directions."""
     m, r = plan.subspace, plan.principal
-    columns = columns_within(n, d, limit)
     ahead = max(1, min(columns // m, math.ceil(LATEST * steps)))
-    check = check_plan(n, d, tol, plan)
+    check = check_plan(n, d, tol, plan, min(columns, WIDEST))
     checking = subspace_check_cost(n, d, plan, check)
     together = max(1, min(columns, MOST_DENSE) // check.subspace)
     passes_of_steps, passes_of_check = math.ceil(steps / ahead), math.ceil(check.groups / together)
@@ -122,9 +131,9 @@ def streamed_cost(
     )
 
 
-def check_plan(n: int, d: int, tol: float, plan: SamplingPlan) -> CheckPlan:
+def check_plan(n: int, d: int, tol: float, plan: SamplingPlan, widest: int) -> CheckPlan:
     """The subspaces in which the solver would check."""
-    return plan_check(n, tol, residual(plan.principal, d), WIDEST)
+    return plan_check(n, tol, residual(plan.principal, d), widest)
 
 
 def subspace_check_cost(n: int, d: int, plan: SamplingPlan, check: CheckPlan) -> float:
@@ -134,13 +143,11 @@ def subspace_check_cost(n: int, d: int, plan: SamplingPlan, check: CheckPlan) ->
 
 
 def columns_within(n: int, d: int, limit: int) -> int:
-    """Directions that a pass serves: most that fit, and WIDEST where not even those do."""
-    fitting = [c for c in range(WIDEST, memory.MOST_COLUMNS + 1, memory.COLUMN_STEP) if fits(n, d, c, limit)]
-    return fitting[-1] if fitting else WIDEST
-
-
-def fits(n: int, d: int, columns: int, limit: int) -> bool:
-    return memory.stream_plan(n, d, columns).total <= limit
+    """Directions that a pass serves: the most that fit, and where none do the fewest, which the solver would refuse."""
+    try:
+        return memory.require_stream_memory((n, d), limit).columns
+    except InputError:
+        return memory.COLUMN_STEP
 
 
 def hierarchical_cost(n: int, d: int, tol: float, draws: int | None = None) -> Cost:
@@ -155,4 +162,5 @@ def hierarchical_cost(n: int, d: int, tol: float, draws: int | None = None) -> C
     scoring = 2.0 * draws * (met + OVERHEAD)
     checking = 2.0 * full_check_samples(n, tol) * met
     how = f"{parts:,} parts"
-    return Cost(how, draws, 0, k_means + coarse, scoring, checking, 0.0, resident_bytes(n, d))
+    held = level_bytes(n, d, parts)
+    return Cost(how, draws, 0, k_means + coarse, scoring, checking, 0.0, held)

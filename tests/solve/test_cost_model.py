@@ -7,7 +7,11 @@ from pathlib import Path
 from types import ModuleType
 
 import pytest
+import torch
+from brenier.errors import InputError
 from brenier.solve.check import full_check_samples
+from brenier.solve.level_memory import level_plan
+from brenier.solve.parts import part_count
 
 BENCHMARKS = Path(__file__).resolve().parents[2] / "benchmarks"
 PLENTY = 1 << 50
@@ -41,6 +45,27 @@ def test_a_streamed_fit_reads_in_passes_and_holds_nothing_of_the_size_of_the_dat
     few = terms.fit_cost(70_000, 196_608, 0.05, 3 << 30)
     assert few.passes > cost.passes
     assert few.scoring == cost.scoring
+
+
+def test_a_streamed_fit_has_as_many_directions_a_pass_as_the_solver_would_take() -> None:
+    terms, (n, d, limit) = module("cost_terms"), (10**7, 3072, 64 << 30)
+    memory, cost = terms.memory, terms.fit_cost(n, d, 0.05, limit)
+    plan = memory.require_stream_memory((n, d), limit)
+    assert (cost.memory, plan.columns < terms.WIDEST) == (plan.total, True)
+    few = terms.fit_cost(n, d, 0.05, memory.stream_plan(n, d, 32).total)
+    assert few.how.startswith("streamed, subspace of 32, structured")
+    assert few.passes > cost.passes
+    refused = terms.fit_cost(n, d, 0.05, 1 << 30)
+    assert refused == few
+    with pytest.raises(InputError):
+        memory.require_stream_memory((n, d), 1 << 30)
+
+
+def test_a_fit_of_two_levels_holds_what_its_own_plan_says() -> None:
+    targets, terms = torch.empty(3001, 70), module("cost_terms")
+    plan = level_plan(targets, part_count(None, 3001), 55, found=True)  # ⌈3001/55⌉ a part
+    assert terms.hierarchical_cost(3001, 70, 0.05).memory == 4 * 3001 * 70 + plan.total
+    assert terms.hierarchical_cost(10**9, 196_608, 0.05).memory > 14 * 10**9 * 196_608
 
 
 def test_a_record_s_plan_is_read_back() -> None:
