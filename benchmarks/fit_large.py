@@ -5,9 +5,9 @@
     python benchmarks/fit_large.py --folder /tmp/large --scale 0.05 --max-memory 2GiB    # 3,500 × 49,152
 
 Runs of ``brenier fit`` in processes of their own: one unbroken, one killed in the middle (SIGKILL, not before its
-first checkpoint) and resumed. Printed for each: time, peak resident memory, χ²; and whether both have the same
-heights. --skip-unbroken compares with the digest in benchmarks/results/fit_large.json, which an unbroken run of the
-same settings wrote.
+first checkpoint) and resumed. Printed for each: time, peak resident memory, χ², and of the killed one the steps and
+draws in the checkpoint that it left; and whether both have the same heights. --skip-unbroken compares with the digest
+in benchmarks/results/fit_large.json, which an unbroken run of the same settings wrote.
 --scale s: s · 70,000 targets; below 0.1 the images are of 128 × 128, below 0.005 of 64 × 64 pixels.
 --save writes that file and the table of docs/scaling.md. The fits' progress lines go to FOLDER/*.log.
 """
@@ -15,6 +15,7 @@ same settings wrote.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import hashlib
 import json
 import os
@@ -29,7 +30,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from brenier.errors import FileError
 from brenier.report.record import new_record, write_record
+from brenier.solve import checkpoint
 from large_images import generate
 from marked_pages import replace_part
 from safetensors.numpy import load_file
@@ -109,10 +112,19 @@ def digest(potential: Path) -> str:
 def killed_and_resumed(data: Path, given: argparse.Namespace, after: float) -> list[dict[str, Any]]:
     out = given.folder / "broken"
     killed = row_of("killed", run(command(data, out, given), out.with_suffix(".log"), after))
-    state = Path(f"{out}.state")
-    killed["checkpoint at the kill"] = state.exists()
+    state = left_in(Path(f"{out}.state"))
+    killed |= {"checkpoint at the kill": bool(state), **state}
     shown(killed)
     return [killed, shown(row_of("resumed", run(command(data, out, given), out.with_suffix(".log"))))]
+
+
+def left_in(state: Path) -> dict[str, Any]:
+    """How far the checkpoint is that a killed fit has left, which is where it will be resumed."""
+    for file in (state, checkpoint.previous(state)):  # a kill may come between its renaming and the new one
+        with contextlib.suppress(FileError):
+            found = checkpoint.read(file)[1]["state"]
+            return {"steps at the kill": found["step"], "draws at the kill": found["samples"]}
+    return {}
 
 
 def shown(row: dict[str, Any]) -> dict[str, Any]:
@@ -144,8 +156,8 @@ def measure(data: Path, given: argparse.Namespace, record: dict[str, Any]) -> No
 
 def page(record: dict[str, Any]) -> str:
     """The measured part of docs/scaling.md."""
-    settings, columns = record["settings"], ("run", "seconds", "peak MiB", "χ²", "draws")
-    rows = [[shorter(row[name]) for name in columns] for row in record["rows"]]
+    settings, columns = record["settings"], ("run", "seconds", "peak MiB", "χ²", "draws", "draws at the kill")
+    rows = [[shorter(row.get(name)) for name in columns] for row in record["rows"]]
     head = (
         f"`{settings['command']}`, {record['date'][:10]}, {record['machine']['processor']}, "
         f"{record['machine']['cores']} cores: {settings['shape'][0]:,} × {np.prod(settings['shape'][1:]):,} uint8 "
@@ -156,7 +168,8 @@ def page(record: dict[str, Any]) -> str:
     last = record["rows"][-1]["summary"] or "No result."
     bits = {True: "the same", False: "NOT the same"}.get(record["same bits"], record["same bits"])
     verdict = f"Bits of the resumed run's heights against the unbroken run's: {bits}. Resumed run:"
-    return f"{head}{table}\n\n{verdict}\n\n```\n{last}\n```"
+    left = "*Draws at the kill*: those in the checkpoint that was left, from which the resumed run went on."
+    return f"{head}{table}\n\n{left} {verdict}\n\n```\n{last}\n```"
 
 
 def shorter(value: Any) -> str:

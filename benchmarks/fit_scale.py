@@ -6,8 +6,9 @@ images: a whole call of brenier.fit (its own checks included) to χ² ≤ 0.05 a
 --peer-seconds with the settings tuned for the mixture of benchmarks/fit_peers.py. All potentials are judged by the
 same exact count of fresh samples in full dimension, whose time is nobody's. Where a peer is above the level, its time
 is EXTRAPOLATED: samples per target at that level from its best curve measured in benchmarks/results/fit_peers.json,
-divided by the rate measured here. Fits and peers take turns --rounds times, and medians are compared (the same seeds
-give the same potentials, so these are judged once).
+divided by the rate measured here. Where it ends below the level, the whole run's time is an upper bound (≤), for it is
+judged at its end only. Fits and peers take turns --rounds times, and medians are compared (the same seeds give the
+same potentials, so these are judged once).
 growth: brenier.fit to χ² ≤ 0.1 from 30,000 × 512 to 300,000 × 512, and the exponent in n between neighbours.
 levels: the same of brenier.fit_hierarchical, and to 1,000,000 × 512.
 --scale s multiplies every n. --save writes benchmarks/results/fit_scale.json and its part of docs/scaling.md.
@@ -114,15 +115,17 @@ def best_samples(solver: str, level: float) -> tuple[float, str]:
 def extrapolated(run: dict[str, Any], ours: dict[str, Any]) -> dict[str, Any]:
     """The peer's time to the level of our row."""
     level, n = ours["χ² ≤"], ours["n"]
-    if run["χ²"] <= level:
-        samples, source = run["samples/n"], "measured"
+    reached = run["χ²"] <= level
+    if reached:  # and judged at its end only, so it may have got there before
+        samples, source = run["samples/n"], f"at most: its run ended at χ² = {run['χ²']:.3g}"
     else:
         samples, where = best_samples(run["solver"], level)
         source = f"extrapolated: {where} took it {samples:.0f} n samples"
     seconds = samples * n / run["samples/s"]
     row = {"solver": run["solver"], "n": n, "d": ours["d"], "χ² ≤": level, "seconds": seconds}
     row |= {"samples/n": samples, "time / brenier.fit": seconds / ours["seconds"]}
-    return shown(row | {"time / its steps": seconds / ours["of which steps"], "source": source})
+    row |= {"time / its steps": seconds / ours["of which steps"], "source": source}
+    return shown(row | {"at most": reached})
 
 
 def images_part(scale: float, seconds: float, rounds: int) -> dict[str, Any]:
@@ -166,6 +169,10 @@ TABLES = {
 }
 
 
+# what a run that ended below the level bounds
+BOUNDED = ("seconds", "samples/n", "time / brenier.fit", "time / its steps")
+
+
 def page(parts: dict[str, Any]) -> str:
     """The measured part of docs/scaling.md: each part's table, and the run that measured it."""
     return "\n\n".join(part_text(parts[name], columns) for name, columns in TABLES.items() if name in parts)
@@ -173,7 +180,7 @@ def page(parts: dict[str, Any]) -> str:
 
 def part_text(part: dict[str, Any], columns: tuple[str, ...]) -> str:
     rows = [*part["brenier"], *part.get("peers", [])]
-    cells = [[cell(row.get(column)) for column in columns] for row in rows]
+    cells = [[sign(row, column) + cell(row.get(column)) for column in columns] for row in rows]
     machine = part["machine"]
     text = tabulate(cells, columns, tablefmt="github", disable_numparse=True)
     text += f"\n\n`{part['settings']['command']}`, {part['date'][:10]}, "
@@ -183,6 +190,10 @@ def part_text(part: dict[str, Any], columns: tuple[str, ...]) -> str:
         text += f"{run['samples/n']:.2f} n samples, χ² = {run['χ²']:.3g} ± {run['standard error']:.2g}; "
         text += f"`{run['settings']}`."
     return text
+
+
+def sign(row: dict[str, Any], column: str) -> str:
+    return "≤ " if row.get("at most") and column in BOUNDED else ""
 
 
 def cell(value: Any) -> str:
