@@ -170,6 +170,11 @@ class CallableSource(Source):
         super().__init__(length, tuple(row_shape), dtype, value_range, layout, "function")
         self._function, self._stored = function, (tuple(row_shape), dtype)
 
+    def read(self, lo: int, hi: int, out: Tensor | None = None) -> Tensor:
+        """Rows lo to hi − 1, float32 (hi − lo, d), never in memory of the function's, which may use it again."""
+        require_range(lo, hi, len(self))
+        return super().read(lo, hi, fitting(out, (hi - lo, self.shape[1])))
+
     def stored(self, lo: int, hi: int) -> Tensor:
         rows = as_tensor(self._function(lo, hi), "rows of the function")
         shape, dtype = self._stored
