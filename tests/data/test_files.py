@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from brenier.data import load_array, save_array
+from brenier.data import load_array, open_source, save_array
 from brenier.errors import FileError, InputError
 from safetensors.torch import save_file
 
@@ -133,15 +133,33 @@ def test_unknown_suffix_missing_file_and_empty_folder_are_refused(tmp_path: Path
         load_array(tmp_path)
 
 
-def test_safetensors_gives_the_first_or_the_named_tensor(tmp_path: Path) -> None:
+def test_safetensors_gives_the_first_by_name_or_the_named_tensor(tmp_path: Path) -> None:
     path = tmp_path / "a.safetensors"
     save_file({"b": torch.ones(2, 3), "a": torch.zeros(4, 5, dtype=torch.bfloat16)}, path)
     assert load_array(path, tensor="b").array.shape == (2, 3)
     first = load_array(path)
+    assert first.array.shape == (4, 5)
     assert first.array.dtype == torch.float32
-    assert "of 2" in first.note
+    assert first.note.startswith("tensor 'a' of 2")
     with pytest.raises(FileError, match="a name among"):
         load_array(path, tensor="c")
+    with pytest.raises(FileError, match="a name among"):
+        load_array(path, tensor="")
+
+
+@pytest.mark.parametrize("name", ["images", "zimages"])
+def test_safetensors_of_several_tensors_are_the_same_rows_in_memory_and_streamed(
+    name: str, tmp_path: Path
+) -> None:
+    """Their header is sorted by type, not by name."""
+    path = tmp_path / "a.safetensors"
+    save_file({name: torch.arange(60, dtype=torch.uint8).view(5, 3, 2, 2), "latents": torch.ones(5, 4)}, path)
+    rows = load_array(path).array
+    assert rows.shape == (5, 12 if name == "images" else 4)
+    for tensor in (None, name, "latents"):
+        loaded = load_array(path, tensor=tensor).array
+        assert torch.equal(open_source(path, tensor=tensor).read(0, 5), loaded)
+        assert torch.equal(load_array(tmp_path / "?.safetensors", tensor=tensor).array, loaded)
 
 
 @pytest.mark.parametrize("keep", [0, 7, 30, -1])

@@ -5,8 +5,9 @@ import math
 import numpy as np
 import pytest
 import torch
-from brenier.data import noise
-from brenier.data.latents import NoisedLatents
+from brenier.data import CallableSource, noise
+from brenier.data import latents as module
+from brenier.data.latents import NoisedLatents, SelectedRows, read_rows
 from brenier.errors import InputError
 
 IMAGES = torch.randn(37, 11, generator=torch.Generator().manual_seed(0))
@@ -123,3 +124,61 @@ def test_ranges_outside_of_the_data_and_missing_seeds_are_refused() -> None:
             latents().read(lo, hi)
     with pytest.raises(InputError, match="seeds"):
         latents().take(torch.tensor([1, 2]), seeds=[1])
+
+
+class OneBuffer:
+    """A source that reads into memory of its own, over and over, and takes no other."""
+
+    shape, dtype = (37, 11), torch.float32
+
+    def __init__(self) -> None:
+        self.buffer = torch.empty(37, 11)
+
+    def __len__(self) -> int:
+        return 37
+
+    def read(self, lo: int, hi: int, out: torch.Tensor | None = None) -> torch.Tensor:  # noqa: ARG002
+        self.buffer[: hi - lo] = IMAGES[lo:hi]
+        return self.buffer[: hi - lo]
+
+
+def function_of_one_buffer() -> CallableSource:
+    own = OneBuffer()
+    return CallableSource(own.read, shape=own.shape, dtype=own.dtype, value_range="raw")
+
+
+@pytest.mark.parametrize("make", [OneBuffer, function_of_one_buffer])
+def test_rows_of_a_source_that_reuses_its_buffer_are_those_asked_for(make: type) -> None:
+    indices = torch.tensor([36, 3, 4, 5, 5, 0, 36, 20, 19])
+    assert torch.equal(read_rows(make(), indices), IMAGES[indices])
+    assert torch.equal(SelectedRows(make(), indices).read(1, 8), IMAGES[indices[1:8]])
+    assert torch.equal(NoisedLatents(make(), sigma=0.7, seed=5).take(indices), latents().take(indices))
+    assert read_rows(make(), indices[:0]).shape == (0, 11)
+
+
+def test_what_a_function_served_stays_as_it_was_when_more_is_read() -> None:
+    source = function_of_one_buffer()
+    first, second = source.read(0, 5), source.read(5, 9)
+    assert torch.equal(first, IMAGES[:5])
+    assert torch.equal(second, IMAGES[5:9])
+
+
+def test_bytes_are_read_from_one_table_wherever_they_lie(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A GPU divides by a number by multiplying with its reciprocal, which rounds otherwise."""
+    pixels = torch.arange(256, dtype=torch.uint8).view(8, 32)
+    exact = pixels.numpy().astype(np.float32) / np.float32(127.5) - np.float32(1)
+    indices = torch.tensor([7, 0, 3])
+    assert np.array_equal(NoisedLatents(pixels, sigma=0.0).clean(indices).numpy(), exact[indices.numpy()])
+    table = torch.randn(256, generator=torch.Generator().manual_seed(3))
+    monkeypatch.setattr(module, "byte_values", lambda _: table)
+    assert torch.equal(NoisedLatents(pixels, sigma=0.0).clean(indices), table.view(8, 32)[indices])
+
+
+@pytest.mark.gpu
+def test_latents_of_bytes_on_a_gpu_have_the_bits_of_the_processor() -> None:
+    pixels = torch.arange(256, dtype=torch.uint8).view(8, 32)
+    here, there = (NoisedLatents(images, sigma=0.7, seed=5) for images in (pixels, pixels.cuda()))
+    indices = torch.tensor([7, 0, 3])
+    assert torch.equal(there.read(1, 6).cpu(), here.read(1, 6))
+    assert torch.equal(there.take(indices).cpu(), here.take(indices))
+    assert torch.equal(there.clean(indices.cuda()).cpu(), here.clean(indices))

@@ -1,11 +1,15 @@
 """A pattern names safetensors shards wherever a file may be named, streamed or in memory."""
 
+import os
+import resource
+import threading
+from collections.abc import Iterator
 from pathlib import Path
 
 import brenier
 import pytest
 import torch
-from brenier.data import load_array, open_source
+from brenier.data import load_array, open_source, opened
 from brenier.errors import FileError, InputError
 from helpers.commands import ok
 from safetensors.torch import save_file
@@ -56,3 +60,68 @@ def test_patterns_without_files_and_shards_of_other_widths_are_refused(pattern: 
     save_file({"a": ROWS[:, :5].contiguous()}, pattern.with_name("s-2.safetensors"))
     with pytest.raises(InputError, match=r"s-2\.safetensors: expected rows \(6,\)"):
         load_array(pattern)
+
+
+@pytest.fixture
+def many(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """40 shards of one row, where a process may open 30 files more and a source 8."""
+    for k, row in enumerate(ROWS):
+        save_file({"a": row[None].clone()}, tmp_path / f"m-{k:02}.safetensors")
+    monkeypatch.setattr(opened, "MOST_OPEN", 8)
+    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+    most = max(map(int, os.listdir("/proc/self/fd"))) + 30
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, limits[1]))
+    yield tmp_path / "m-*.safetensors"
+    resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+
+
+def open_shards() -> int:
+    """How many shards this process has open."""
+    numbers = [Path("/proc/self/fd", name) for name in os.listdir("/proc/self/fd")]
+    return sum("m-" in os.readlink(number) for number in numbers if number.is_symlink())
+
+
+def test_shards_beyond_what_may_be_open_are_read_all_the_same(many: Path) -> None:
+    source = open_source(many)
+    assert open_shards() == 8
+    for lo, hi in ((0, 40), (39, 40), (3, 17), (0, 40)):
+        assert torch.equal(source.read(lo, hi), ROWS[lo:hi])
+        assert open_shards() <= 8
+    assert torch.equal(load_array(many).array, ROWS)
+    del source
+    assert open_shards() == 0
+
+
+def test_threads_read_from_shards_that_are_closed_for_others(many: Path) -> None:
+    source, wrong = open_source(many), []
+
+    def read(first: int) -> None:
+        for k in range(400):
+            row = (first + 7 * k) % 40
+            if not torch.equal(source.read(row, row + 1), ROWS[row : row + 1]):
+                wrong.append(row)
+
+    readers = [threading.Thread(target=read, args=(11 * k,)) for k in range(4)]
+    for reader in readers:
+        reader.start()
+    for reader in readers:
+        reader.join()
+    assert wrong == []
+
+
+def test_a_shard_that_cannot_be_opened_any_more_is_named(many: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    source = open_source(many)
+    monkeypatch.chdir("/")  # where no relative name would be found
+    (many.parent / "m-30.safetensors").unlink()
+    with pytest.raises(FileError, match=r"m-30\.safetensors: expected a readable file.*No such file"):
+        source.read(0, 40)
+    assert torch.equal(source.read(31, 40), ROWS[31:])
+
+
+def test_shards_of_a_relative_name_are_found_wherever_the_process_goes(
+    many: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(many.parent)
+    source = open_source("m-*.safetensors")
+    monkeypatch.chdir("/")
+    assert torch.equal(source.read(0, 40), ROWS)

@@ -14,10 +14,15 @@ from brenier.errors import InputError
 from brenier.solve import centring, mean, streamed
 from brenier.solve.first_pass import streamed_problem
 from brenier.solve.mean import mean_of, segment_rows
+from brenier.solve.problem import build_problem
 from brenier.solve.streamed import StreamedTargets
 
 ROWS = torch.randn(331, 9, generator=torch.Generator().manual_seed(2)) + 5
 MASSES = np.linspace(1, 2, 331) / np.linspace(1, 2, 331).sum()
+
+FAR = ROWS.clone()  # finite, its mean too, but row 300 is beyond float32 once that is taken away
+FAR[:, 4] = -3e38
+FAR[300, 4] = 3e38
 
 
 @pytest.fixture(autouse=True)
@@ -36,6 +41,15 @@ def test_the_mean_is_the_weighted_mean(rows: int) -> None:
     masses = MASSES[:rows] / MASSES[:rows].sum()
     expected = (ROWS[:rows].double().numpy() * masses[:, None]).sum(0)
     assert np.allclose(mean_of(targets, masses, Ranks()), expected, rtol=1e-12)
+
+
+def test_targets_that_centring_takes_out_of_float32_are_refused_as_those_in_memory_are() -> None:
+    messages = []
+    for problem in (lambda: streamed_problem(ArraySource(FAR), None, 32), lambda: build_problem(FAR)):
+        with pytest.raises(InputError, match=r"targets after centring, in float32.*\[300, 4\]") as caught:
+            problem()
+        messages.append(str(caught.value))
+    assert messages[0] == messages[1]
 
 
 def test_there_are_at_most_so_many_segments_of_whole_blocks() -> None:
@@ -61,6 +75,8 @@ def share(rank: int, world: int, folder: str) -> None:
         bad[2, 3] = torch.nan  # which rank 0 reads
         with pytest.raises(InputError, match=r"\[2, 3\]" if rank == 0 else "read by another rank"):
             streamed_problem(ArraySource(bad), None, 32, ranks)
+        with pytest.raises(InputError, match=r"after centring.*\[300, 4\]"):  # which the last rank reads
+            streamed_problem(ArraySource(FAR), None, 32, ranks)
     dist.destroy_process_group()
 
 

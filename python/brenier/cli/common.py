@@ -86,7 +86,7 @@ SHARED: list[click.Parameter] = [
 def reading(function: Callable[..., Any]) -> Callable[..., Any]:
     """Options that say how the main input file is read."""
     for option in (
-        click.option("--tensor", help="Which tensor of a .safetensors file [default: its first]."),
+        click.option("--tensor", help="Which tensor of a .safetensors file [default: the first by name]."),
         click.option(
             "--layout",
             type=click.Choice(["nchw", "nhwc"]),

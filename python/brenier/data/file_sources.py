@@ -30,6 +30,7 @@ from brenier.data.images import (
     require_same_kind,
     zip_images,
 )
+from brenier.data.opened import OpenFile, OpenFiles
 from brenier.data.ranges import to_range
 from brenier.data.sources import LatentSource, Source, checked_shape
 from brenier.engine import checks
@@ -88,7 +89,7 @@ class BlockSource(Source):
             require_length(block)
         self._blocks = list(blocks)
         self._starts = np.cumsum([0] + [block.rows for block in blocks])
-        self._files = [block.path.open("rb", buffering=0) for block in blocks]
+        self._files = OpenFiles([block.path for block in blocks])
         super().__init__(
             int(self._starts[-1]), first.row_shape, first.torch_dtype, value_range, layout, str(first.path)
         )
@@ -96,13 +97,12 @@ class BlockSource(Source):
     def stored(self, lo: int, hi: int) -> Tensor:
         first = self._blocks[0]
         rows = np.empty((hi - lo, *first.row_shape), dtype=first.dtype)
-        for block, file, start in zip(self._blocks, self._files, self._starts, strict=False):
-            a, b = max(lo, int(start)), min(hi, int(start) + block.rows)
+        for k, (block, start) in enumerate(zip(self._blocks, self._starts.tolist(), strict=False)):
+            a, b = max(lo, start), min(hi, start + block.rows)
             if a < b:
                 part: Any = rows[a - lo : b - lo].reshape(-1).view(np.uint8)
-                read_fully(
-                    file.fileno(), memoryview(part), block.offset + (a - int(start)) * block.row_bytes, block
-                )
+                offset = block.offset + (a - start) * block.row_bytes
+                read_fully(self._files[k], memoryview(part), offset, block)
         native = rows.astype(rows.dtype.newbyteorder("="), copy=False)
         return torch.from_numpy(native).view(torch.bfloat16) if first.brain else torch.from_numpy(native)
 
@@ -120,11 +120,11 @@ def require_length(block: Block) -> None:
         )
 
 
-def read_fully(file: int, buffer: memoryview, offset: int, block: Block) -> None:
+def read_fully(file: OpenFile, buffer: memoryview, offset: int, block: Block) -> None:
     """Fill the buffer from an offset; the system may deliver less than asked for in one call."""
     done = 0
     while done < len(buffer):
-        got = os.preadv(file, [buffer[done:]], offset + done)
+        got = os.preadv(file.number, [buffer[done:]], offset + done)
         if got == 0:
             raise FileError(str(block.path), expected="the rows it had when it was opened", got="its end")
         done += got
@@ -172,7 +172,7 @@ def npy_block(path: Path) -> Block:
 
 
 def safetensors_block(path: Path, tensor: str | None) -> Block:
-    """The rows of one tensor of a .safetensors file (None: its first), from the header alone."""
+    """The rows of one tensor of a .safetensors file (None: the first by name), from the header alone."""
     require_readable(path)
     with path.open("rb") as file:
         size = int.from_bytes(file.read(8), "little")

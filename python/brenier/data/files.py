@@ -46,7 +46,7 @@ def load_array(
         .npy latents (channels, height, width), as EDM2 writes them
     value_range : "raw", "0..1", "-1..1", "uint8" or None; None maps uint8 to [-1, 1] and leaves floats
     layout : "nchw" or "nhwc", for arrays of four axes
-    tensor : which tensor of a .safetensors file; None takes its first
+    tensor : which tensor of a .safetensors file; None takes the first by name
 
     Returns Loaded. Raises FileError for what cannot be read, InputError for values that cannot be used.
     """
@@ -177,8 +177,12 @@ def _read_safetensors(source: Path, tensor: str | None) -> tuple[Tensor, str]:
 
 
 def pick(names: list[str], wanted: str | None, source: Path) -> str:
+    """The name of the tensor that is wanted, None for the first by name; raises FileError where there is none.
+
+    Not the first as stored, for a header lists its tensors by type, and what reads it whole lists them by name.
+    """
     if wanted in names or (wanted is None and names):
-        return wanted or names[0]
+        return min(names) if wanted is None else wanted
     known = ", ".join(names[:8]) or "none at all"
     raise FileError(f"{source}: tensor", expected=f"a name among {known}", got=repr(wanted))
 

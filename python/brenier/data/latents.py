@@ -132,7 +132,7 @@ class NoisedLatents:
         if not isinstance(self._images, Tensor):
             return read_rows(self._images, rows)
         images = self._images[rows].flatten(1)
-        return images.float() / 127.5 - 1 if images.dtype == torch.uint8 else images.float()
+        return images.float() if images.dtype != torch.uint8 else values_of(images)
 
     def _noise(self, seed: int, first: int, rows: int) -> Tensor:
         return torch.as_tensor(noise.normal(seed, first, rows, self.shape[1], stream=noise.Stream.LATENT))
@@ -215,8 +215,22 @@ def read_rows(source: LatentSource, rows: slice | Tensor) -> Tensor:
     """A range, or single rows in the order given, float32."""
     if isinstance(rows, slice):
         return fetched(source, rows.start, rows.stop)
-    pieces = [fetched(source, lo, hi) for _, lo, hi in runs([0] * len(rows), rows.tolist())]
-    return torch.cat(pieces) if pieces else torch.empty(0, source.shape[1])
+    found, done = torch.empty(0, source.shape[1]), 0
+    for _, lo, hi in runs([0] * len(rows), rows.tolist()):
+        piece = fetched(source, lo, hi)
+        if done == 0:
+            found = piece.new_empty(len(rows), source.shape[1])
+        found[done : done + hi - lo] = (
+            piece  # copied at once: a source may read the next into the same memory
+        )
+        done += hi - lo
+    return found
+
+
+def values_of(pixels: Tensor) -> Tensor:
+    """What bytes stand for, from the processor's table: a GPU's division by a number rounds otherwise."""
+    table = byte_values("-1..1").to(pixels.device)
+    return table.index_select(0, pixels.reshape(-1).int()).view(pixels.shape)
 
 
 def runs(seeds: list[int], rows: list[int]) -> list[tuple[int, int, int]]:

@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from brenier.data.mapped import copied
 from brenier.data.mixing import byte_values, mix
 from brenier.data.ranges import image_rows, to_range
 from brenier.engine.checks import as_tensor
@@ -131,6 +132,8 @@ def fitting(out: Tensor | None, shape: tuple[int, ...]) -> Tensor:
 class ArraySource(Source):
     """A tensor, an array or a numpy memmap of rows (n, d), (n, h, w) or (n, c, h, w); not copied.
 
+    What is read of a memmap does not stay in this process's memory, unless it is copy-on-write (mode "c").
+
     value_range, layout : see Source. Raises InputError for other types and shapes.
     """
 
@@ -141,7 +144,7 @@ class ArraySource(Source):
 
     def stored(self, lo: int, hi: int) -> Tensor:
         part = self._array[lo:hi]
-        return part.cpu() if isinstance(part, Tensor) else as_tensor(np.array(part), self.what)
+        return part.cpu() if isinstance(part, Tensor) else as_tensor(copied(part), self.what)
 
 
 class CallableSource(Source):
@@ -169,6 +172,11 @@ class CallableSource(Source):
         length, *row_shape = checked_shape(shape, "shape")
         super().__init__(length, tuple(row_shape), dtype, value_range, layout, "function")
         self._function, self._stored = function, (tuple(row_shape), dtype)
+
+    def read(self, lo: int, hi: int, out: Tensor | None = None) -> Tensor:
+        """Rows lo to hi − 1, float32 (hi − lo, d), never in memory of the function's, which may use it again."""
+        require_range(lo, hi, len(self))
+        return super().read(lo, hi, fitting(out, (hi - lo, self.shape[1])))
 
     def stored(self, lo: int, hi: int) -> Tensor:
         rows = as_tensor(self._function(lo, hi), "rows of the function")

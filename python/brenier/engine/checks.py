@@ -133,9 +133,10 @@ def number(value: Any, what: str, *, positive: bool = False) -> float:
     )
 
 
-def require_finite(tensor: Tensor, what: str) -> None:
+def require_finite(tensor: Tensor, what: str, *, first: int = 0) -> None:
     """Raise InputError at the first NaN or Inf, in blocks so that no copy of the size of the data is made.
 
+    first : the number of the first row, for the message
     While a CUDA graph is captured nothing can be read back: then values are not looked at.
     """
     if capturing(tensor):
@@ -150,15 +151,12 @@ def require_finite(tensor: Tensor, what: str) -> None:
     each = threads.run(fine, starts) if tensor.device.type == "cpu" else map(fine, starts)
     for lo, finite in zip(starts, each, strict=True):
         if not finite:
-            first = tuple(
-                int(i) for i in torch.nonzero(~torch.as_tensor(finite_mask(flat[lo : lo + step])))[0]
-            )
-            position = (first[0] + lo, *first[1:])
-            value = flat[position].item()
+            row, *rest = torch.nonzero(~torch.as_tensor(finite_mask(flat[lo : lo + step])))[0].tolist()
+            value, position = flat[(row + lo, *rest)].item(), [row + lo + first, *rest]
             raise InputError(
                 what,
                 expected="finite numbers",
-                got=f"{value} at {list(position)}",
+                got=f"{value} at {position}",
                 remedy="remove or replace such rows first",
             )
 

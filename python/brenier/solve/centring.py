@@ -12,6 +12,8 @@ from brenier.solve.fixed_order import at_once, squares
 
 BLOCK_VALUES = 1 << 20  # values of the target matrix that a thread takes at a time
 
+CENTRED = "targets after centring, in float32"  # as messages name them
+
 
 def block_rows(dimension: int) -> int:
     return max(1, BLOCK_VALUES // max(1, dimension))
@@ -43,7 +45,7 @@ def subtract(matrix: Tensor, centre: np.ndarray) -> tuple[Tensor, np.ndarray]:
     norms = np.empty(len(matrix))
     centred = less(matrix, centre, norms)
     if not np.isfinite(norms).all():  # float64: a row of finite float32 has a finite norm
-        checks.require_finite(centred, "targets after centring, in float32")
+        checks.require_finite(centred, CENTRED)
     return centred, norms
 
 

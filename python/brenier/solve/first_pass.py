@@ -6,9 +6,10 @@ import numpy as np
 import torch
 
 from brenier.data.sources import LatentSource
+from brenier.engine import checks
 from brenier.engine.ranks import Ranks
 from brenier.errors import InputError
-from brenier.solve.centring import block_rows, row_norms
+from brenier.solve.centring import CENTRED, block_rows, row_norms
 from brenier.solve.fingerprint import summary
 from brenier.solve.mean import mean_of
 from brenier.solve.problem import Problem, masses_of, require_same_targets
@@ -49,10 +50,16 @@ def streamed_problem(
 def centred_source(
     source: LatentSource, masses: np.ndarray, columns: int, ranks: Ranks
 ) -> tuple[StreamedTargets, np.ndarray]:
-    """The source less its mean, with its fingerprint, and the norms of the centred rows."""
+    """The source less its mean, with its fingerprint, and the norms of the centred rows.
+
+    Raises InputError for rows that centring takes out of float32.
+    """
     targets = StreamedTargets(source, block_rows(source.shape[1]), columns)
     targets.centre = torch.from_numpy(mean_of(targets, masses, ranks)).float()
     norms = shared_norms(targets, ranks)
+    if not np.isfinite(norms).all():  # float64: a row of finite float32 has a finite norm
+        first = int(np.flatnonzero(~np.isfinite(norms))[0])
+        checks.require_finite(targets[torch.tensor([first])], CENTRED, first=first)
     targets.fingerprint = summary(targets.shape, targets.centre.double().numpy(), norms)
     return targets, norms
 

@@ -14,7 +14,8 @@ from tqdm import tqdm
 
 from brenier.data.files import load_array
 from brenier.data.interrupts import held
-from brenier.data.sources import LatentSource, open_source
+from brenier.data.mapped import read_in
+from brenier.data.sources import ArraySource, LatentSource, open_source
 from brenier.engine import checks
 from brenier.engine.ranks import Ranks, together
 from brenier.engine.registry import available
@@ -24,7 +25,7 @@ from brenier.solve.checkpoint import identity, restore
 from brenier.solve.conditional import ConditionalSampler
 from brenier.solve.first_pass import streamed_problem
 from brenier.solve.labelled import LabelledFitResult, fit_classes
-from brenier.solve.memory import must_stream, require_memory, require_stream_memory
+from brenier.solve.memory import copied_bytes, must_stream, require_memory, require_stream_memory
 from brenier.solve.options import checkpoint_file, moved, require_options
 from brenier.solve.placement import Placement, placement
 from brenier.solve.potential import Potential
@@ -65,8 +66,8 @@ def fit(  # type: ignore[misc]  # the overloads name only what they differ in
 
     targets : (n, d) float tensor or array (float64 is rounded to float32 after centring), n, d ≥ 1;
         a LatentSource such as NoisedLatents; or a file that brenier.data.open_source or load_array reads.
-        A source or file whose fit would need more than max_memory (None: half of the machine's memory) is
-        streamed: read tile by tile, in subspaces only, its equal targets not merged (docs/scaling.md)
+        A source, file or np.memmap whose fit would need more than max_memory (None: half of the machine's memory)
+        is streamed: read tile by tile, in subspaces only, its equal targets not merged (docs/scaling.md)
     weights : (n,) masses ≥ 0, normalised to sum 1; None for equal masses. A target of mass 0 never wins.
         Equal targets share one cell and the sum of their masses; the lowest index wins it.
     labels : (n,) integers: one potential for each label, fitted on its own targets alone (max_samples and callback
@@ -113,7 +114,7 @@ def fit(  # type: ignore[misc]  # the overloads name only what they differ in
         file = checkpoint_file(checkpoint, resume)
         said = progress and peers.rank == 0
         if source is None:
-            problem = resident_problem(matrix, weights, max_memory, said, peers)
+            problem = resident_problem(targets, matrix, weights, max_memory, said, peers)
         else:
             problem = problem_over(source, weights, max_memory, said, peers)
         budget = int(max_samples or solver.default_max_samples(problem.size, tol))
@@ -139,6 +140,8 @@ def require_same_fit(run: solver.Run) -> None:
 
 def streamed_source(targets: object, max_memory: int | None) -> LatentSource | None:
     """The source, where targets must be streamed; None where they are to be in memory."""
+    if isinstance(targets, np.memmap):
+        return streamed_map(targets, max_memory)
     if isinstance(targets, torch.Tensor | np.ndarray) or not isinstance(
         targets, LatentSource | str | os.PathLike
     ):
@@ -148,6 +151,14 @@ def streamed_source(targets: object, max_memory: int | None) -> LatentSource | N
     except BrenierError:  # load_array says what is wrong with it, or reads it whole
         return None
     return source if must_stream(source.shape, max_memory) else None
+
+
+def streamed_map(targets: np.memmap, max_memory: int | None) -> LatentSource | None:
+    """A memory map as a source, where it is one of targets that must be streamed."""
+    if targets.ndim != 2 or targets.dtype.kind != "f" or targets.itemsize > 8:
+        return None  # as_matrix says what is wrong with it
+    rows, width = targets.shape
+    return ArraySource(targets) if must_stream((rows, width), max_memory, targets.itemsize) else None
 
 
 def require_processor(device: object) -> None:
@@ -162,11 +173,17 @@ def require_processor(device: object) -> None:
 
 
 def resident_problem(
-    matrix: torch.Tensor, weights: object, max_memory: int | None, progress: bool, ranks: Ranks
+    given: object,
+    matrix: torch.Tensor,
+    weights: object,
+    max_memory: int | None,
+    progress: bool,
+    ranks: Ranks,
 ) -> Problem:
     """The problem of targets in memory, once the plan is known to fit and is printed."""
     with_mass = len(matrix) if weights is None else np.count_nonzero(masses_of(weights, len(matrix)))
-    say_plan(require_memory(matrix, int(with_mass), max_memory), progress)
+    copied = copied_bytes(matrix, int(with_mass), given)
+    say_plan(require_memory(matrix, copied, max_memory), progress)
     return build_problem(matrix, weights, ranks)
 
 
@@ -189,7 +206,7 @@ def matrix_of(targets: Array | str | os.PathLike[str] | LatentSource, *, finite:
     if not isinstance(targets, torch.Tensor | np.ndarray) and isinstance(targets, LatentSource):
         matrix: object = targets.read(0, len(targets))
     else:
-        matrix = load_array(targets).array if isinstance(targets, str | os.PathLike) else targets
+        matrix = load_array(targets).array if isinstance(targets, str | os.PathLike) else read_in(targets)
     return checks.as_matrix(matrix, "targets", dtypes=ACCEPTED, finite=finite)
 
 

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 
 from brenier.data.interrupts import held
+from brenier.data.mapped import read_in
 from brenier.engine import checks
 from brenier.errors import InputError
 from brenier.solve import solver
@@ -52,7 +53,8 @@ def fit_hierarchical(
     proved by the same independent check over all n cells as in ``fit``; it is not the optimal map, and
     docs/scaling.md says what that costs.
 
-    targets : (n, d) tensor or array in memory (a memmap counts as one), float16 to float64
+    targets : (n, d) tensor or array in memory, float16 to float64; an array that may not be written, such as a
+        memmap for reading, is copied into memory, and the plan counts the copy
     parts : their number P, by k-means (needs scikit-learn); or the part of each target, integers (n,);
         None for √n by k-means. Parts with equal centroids become one
     weights, tol, max_samples, seed, engine, max_memory, checkpoint, resume, progress, callback : as in brenier.fit;
@@ -67,11 +69,11 @@ def fit_hierarchical(
     require_cpu_engine(engine)
     if isinstance(targets, str | os.PathLike) or not isinstance(targets, torch.Tensor | np.ndarray):
         raise InputError("targets", expected="a tensor or an array", got=type(targets).__name__)
-    given = checks.as_matrix(targets, "targets", dtypes=ACCEPTED)
+    given = checks.as_matrix(read_in(targets), "targets", dtypes=ACCEPTED)
     if 0 in given.shape:
         raise InputError("targets", expected="at least one target and dimension", got=str(tuple(given.shape)))
     file = checkpoint_file(checkpoint, resume)
-    allow, matrix = allowance(given, parts, max_memory, progress), given.cpu()
+    allow, matrix = allowance(given, parts, max_memory, progress, targets), given.cpu()
     divided = divide(matrix, weights, parts, int(seed), allow)
     coarse = fit(
         divided.centroids,
@@ -95,17 +97,17 @@ def fit_hierarchical(
 
 
 def allowance(
-    matrix: torch.Tensor, parts: int | Array | None, max_memory: int | None, progress: bool
+    matrix: torch.Tensor, parts: int | Array | None, max_memory: int | None, progress: bool, given: Array
 ) -> Callable[[list[int]], None]:
     """What prints the plan for parts of given sizes, or refuses it; what no division can keep is refused at once."""
     found = False
     if parts is None or isinstance(parts, int):
         found = True
         even = equal_sizes(len(matrix), part_count(parts, len(matrix)))
-        require_level_memory(matrix, even, max_memory, found=True)
+        require_level_memory(matrix, even, max_memory, found=True, given=given)
 
     def allow(sizes: list[int]) -> None:
-        say_plan(require_level_memory(matrix, sizes, max_memory, found=found), progress)
+        say_plan(require_level_memory(matrix, sizes, max_memory, found=found, given=given), progress)
 
     return allow
 

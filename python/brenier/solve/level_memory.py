@@ -40,7 +40,7 @@ class LevelPlan:
     upper: int  # while the masses of the parts are fitted
     lower: int  # while the targets' are
     vectors: int
-    fetched: int  # targets from another device
+    fetched: int  # targets from another device, or from an array that torch cannot hold
 
     @property
     def total(self) -> int:
@@ -52,8 +52,8 @@ class LevelPlan:
         return f"{mib(self.total)} beyond the targets ({copied}the most of: {stages})"
 
 
-def level_plan(targets: Tensor, parts: int, largest: int, found: bool) -> LevelPlan:
-    """For that many parts with so many targets in the largest; found: by k-means.
+def level_plan(targets: Tensor, parts: int, largest: int, found: bool, given: object = None) -> LevelPlan:
+    """For that many parts with so many targets in the largest; found: by k-means; given: as in copied_bytes.
 
     Centred targets are held once, in float32. A part is copied and centred on its way there.
     """
@@ -65,7 +65,7 @@ def level_plan(targets: Tensor, parts: int, largest: int, found: bool) -> LevelP
     panels = PANEL_BYTES * (n + PANEL * parts) * d
     lower = panels + 4 * NOISE_COPIES * NOISE_VALUES + ENTRY_BYTES * ENTRIES
     upper = centred + centroids + memory_plan(parts, d).total
-    fetched = copied_bytes(targets, with_mass=n)  # k_means_bytes counts the copy of those with mass
+    fetched = copied_bytes(targets, n, given)  # k_means_bytes counts the copy of those with mass
     return LevelPlan(divided, upper, centred + centroids + lower, 8 * HEIGHT_VECTORS * n, fetched)
 
 
@@ -79,11 +79,11 @@ def k_means_bytes(targets: Tensor, parts: int) -> int:
 
 
 def require_level_memory(
-    targets: Tensor, sizes: Sequence[int], max_memory: int | None, *, found: bool
+    targets: Tensor, sizes: Sequence[int], max_memory: int | None, *, found: bool, given: object = None
 ) -> LevelPlan:
     """The plan for parts of those sizes; raises InputError if it does not fit."""
     require_bytes(max_memory)
-    plan = level_plan(targets, len(sizes), max(sizes, default=0), found)
+    plan = level_plan(targets, len(sizes), max(sizes, default=0), found, given)
     parts = f" for {len(sizes)} parts of at most {max(sizes)} targets: {plan}"
     require_room(plan.total, max_memory, parts)
     return plan

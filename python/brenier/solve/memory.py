@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -57,11 +58,19 @@ def memory_plan(targets: int, dimension: int, copied: int = 0) -> MemoryPlan:
     return MemoryPlan(matrix, packed, 8 * HEIGHT_VECTORS * targets, ENTRY_BYTES * ENTRIES, copied)
 
 
-def copied_bytes(targets: Tensor, with_mass: int) -> int:
-    """Targets fetched from another device, and those with mass where some have none."""
-    fetched = len(targets) if targets.device.type != "cpu" else 0
+def copied_bytes(targets: Tensor, with_mass: int, given: object = None) -> int:
+    """Targets fetched from another device or read into memory, and those with mass where some have none.
+
+    given : what they were made of; an array that torch cannot hold, such as one that may not be written, was copied
+    """
+    fetched = len(targets) if targets.device.type != "cpu" or is_copy(targets, given) else 0
     chosen = with_mass if with_mass < len(targets) else 0
     return (fetched + chosen) * targets.shape[1] * targets.element_size()
+
+
+def is_copy(targets: Tensor, given: object) -> bool:
+    """Whether targets of the processor's are other memory than that of the array that they were made of."""
+    return isinstance(given, np.ndarray) and not np.may_share_memory(targets.numpy(), given)
 
 
 def subspace_bytes(targets: int, dimension: int) -> int:
@@ -78,11 +87,11 @@ def subspace_bytes(targets: int, dimension: int) -> int:
     return (4 * columns + 8 * MOST) * targets
 
 
-def require_memory(targets: Tensor, with_mass: int, max_memory: int | None) -> MemoryPlan:
-    """The plan for targets of which so many have mass; raises InputError if it does not fit."""
+def require_memory(targets: Tensor, copied: int, max_memory: int | None) -> MemoryPlan:
+    """The plan for targets of which so many bytes are copied; raises InputError if it does not fit."""
     require_bytes(max_memory)
     n, d = targets.shape
-    plan = memory_plan(n, d, copied_bytes(targets, with_mass))
+    plan = memory_plan(n, d, copied)
     require_room(plan.total, max_memory, f": {plan}")
     return plan
 
@@ -220,7 +229,7 @@ def memory_of_class(shape: tuple[int, int], classes: int, max_memory: int | None
     return limit - kept
 
 
-def must_stream(shape: tuple[int, int], max_memory: int | None) -> bool:
-    """Whether the targets in float32 and their fit need more than the limit."""
+def must_stream(shape: tuple[int, int], max_memory: int | None, item: int = 4) -> bool:
+    """Whether the targets, of so many bytes a number (float32), and their fit need more than the limit."""
     n, d = shape
-    return 4 * n * d + memory_plan(n, d).total > memory_limit(max_memory)
+    return item * n * d + memory_plan(n, d).total > memory_limit(max_memory)
