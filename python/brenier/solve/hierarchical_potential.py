@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -51,9 +52,9 @@ class HierarchicalPotential(Potential):
     def levels(self) -> list[PreparedTargets]:
         """Each part's targets less its centroid, packed for the engine, made at first use and kept."""
         if not self._prepared:
-            for centroid, rows in zip(self.coarse.targets.numpy(), self.members, strict=True):
-                centred, _ = subtract(self.targets[rows], centroid)
-                self._prepared.append(prepare(centred, engine=self.engine))
+            parts = zip(self.coarse.targets.numpy(), self.members, strict=True)
+            made = [self._packed(centroid, rows) for centroid, rows in parts]
+            self._prepared[:] = made  # at once: after Ctrl-C, and for other threads, there are all or none
         return self._prepared
 
     def assign(self, x: Array) -> Any:
@@ -94,6 +95,10 @@ class HierarchicalPotential(Potential):
         vectors = tensors["parts"], matrix, tensors["heights"], tensors["masses"]
         potential: Potential = cls.over(coarse, *vectors, info=info)
         return potential
+
+    def _packed(self, centroid: np.ndarray, rows: Tensor) -> PreparedTargets:
+        centred, _ = subtract(self.targets[rows], centroid)
+        return prepare(centred, engine=self.engine)
 
     def _winners(self, noise: Tensor) -> Tensor:
         winners = torch.empty(len(noise), dtype=torch.int64)
