@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import warnings
 from collections.abc import Callable
@@ -16,8 +17,10 @@ from torch import Tensor
 from brenier.data.latents import SelectedRows
 from brenier.data.sources import LatentSource
 from brenier.engine import checks
+from brenier.engine.ranks import this_rank
 from brenier.errors import InputError, NotConvergedWarning
-from brenier.solve.memory import memory_of_class
+from brenier.solve.class_memory import memory_of_class, require_class_memory
+from brenier.solve.memory import say_plan
 from brenier.solve.potential import Potential, like
 from brenier.solve.result import FitResult, Status
 from brenier.solve.streamed_potential import StreamedPotential
@@ -73,7 +76,7 @@ class LabelledPotential:
 
 @dataclass(frozen=True)
 class LabelledFitResult:
-    """Fits by label. ``error`` is the largest χ² of a class; ``converged`` needs all of them.
+    """Fits by label. ``error`` is the largest χ² of a class, nan where one's is; ``converged`` needs all of them.
 
     unfitted : labels that Ctrl-C left without a potential; a map that is asked for them refuses
     """
@@ -88,7 +91,8 @@ class LabelledFitResult:
 
     @property
     def error(self) -> float:
-        return max(result.error for result in self.results.values())
+        errors = [result.error for result in self.results.values()]
+        return math.nan if any(map(math.isnan, errors)) else max(errors)
 
     @property
     def samples(self) -> int:
@@ -142,9 +146,7 @@ def fit_classes(
     if len(given) == 0:
         raise InputError("targets", expected="at least one target", got="none")
     members = members_of(given)
-    if not isinstance(targets, Tensor):
-        room = memory_of_class((targets.shape[0], targets.shape[1]), len(members), options["max_memory"])
-        options["max_memory"] = room
+    options["max_memory"] = room_for_one(targets, members, masses, options)
     results: dict[int, FitResult] = {}
     try:
         for label, rows in members.items():
@@ -158,6 +160,22 @@ def fit_classes(
         if not results:
             raise
     return labelled_result(results, members)
+
+
+def room_for_one(
+    targets: Tensor | LatentSource,
+    members: dict[int, Tensor],
+    masses: np.ndarray | None,
+    options: dict[str, Any],
+) -> int | None:
+    """The max_memory of each class's fit beside what all potentials keep; raises InputError for too little."""
+    limit: int | None = options["max_memory"]
+    if not isinstance(targets, Tensor):
+        return memory_of_class((targets.shape[0], targets.shape[1]), len(members), limit)
+    plan = require_class_memory(targets, members, masses, limit)
+    alone = not options["ranks"] or this_rank().rank == 0
+    say_plan(plan, options["progress"] and alone)
+    return None if limit is None else limit - plan.kept
 
 
 def labelled_result(results: dict[int, FitResult], members: dict[int, Tensor]) -> LabelledFitResult:
