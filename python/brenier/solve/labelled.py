@@ -19,7 +19,9 @@ from brenier.data.sources import LatentSource
 from brenier.engine import checks
 from brenier.engine.ranks import this_rank
 from brenier.errors import InputError, NotConvergedWarning
+from brenier.solve import labelled_file
 from brenier.solve.class_memory import memory_of_class, require_class_memory
+from brenier.solve.labelled_file import rows_at
 from brenier.solve.memory import say_plan
 from brenier.solve.potential import Potential, like
 from brenier.solve.result import FitResult, Status
@@ -61,6 +63,26 @@ class LabelledPotential:
             images[rows] = self.potentials[label].transport(noise[rows])
         return like(x, images)
 
+    def save(self, folder: str | os.PathLike[str], *, include_targets: bool = True) -> None:
+        """Write a folder: a potential file for each label, ``label5.safetensors``, and ``labels.json``.
+
+        The labels are listed in order, and so are the files' digests. A class's file is one that Potential.load (or
+        StreamedPotential.load) reads too, with its members beside. Targets that are streamed are never written. Raises
+        FileError, InputError; a save that fails before its end leaves what the folder held.
+        """
+        labelled_file.write(folder, self.potentials, self.members, include_targets)
+
+    @classmethod
+    def load(cls, folder: str | os.PathLike[str], targets: Any = None) -> LabelledPotential:
+        """Read what save wrote, checking digests and fingerprints.
+
+        targets : those of all classes as given to fit, a tensor, an array, a source or its file; needed where the
+            folder does not hold them, and for streamed classes, which read them when asked
+
+        Raises FileError, InputError.
+        """
+        return cls(*labelled_file.read(folder, targets))
+
     def rows_of(self, labels: Array, rows: int) -> list[tuple[int, Tensor]]:
         """Where each label stands among so many rows; raises InputError, also for a label that no target has."""
         given = integer_labels(labels, rows)
@@ -88,6 +110,14 @@ class LabelledFitResult:
     @property
     def converged(self) -> bool:
         return not self.unfitted and all(result.converged for result in self.results.values())
+
+    @property
+    def status(self) -> Status:
+        """Interrupted where a class was or has no potential, converged where all have."""
+        found = {result.status for result in self.results.values()}
+        if self.unfitted or Status.INTERRUPTED in found:
+            return Status.INTERRUPTED
+        return Status.BUDGET if Status.BUDGET in found else Status.CONVERGED
 
     @property
     def error(self) -> float:
@@ -198,13 +228,6 @@ def members_of(labels: Tensor) -> dict[int, Tensor]:
     order = torch.argsort(labels, stable=True)
     found, counts = torch.unique(labels, return_counts=True)
     return dict(zip(found.tolist(), order.split(counts.tolist()), strict=True))
-
-
-def rows_at(targets: Tensor | LatentSource, rows: Tensor) -> Tensor | LatentSource:
-    """Some of the targets, read when asked for where they are a source."""
-    if isinstance(targets, Tensor):
-        return targets[rows.to(targets.device)]
-    return SelectedRows(targets, rows)
 
 
 def checkpoint_of(checkpoint: str | os.PathLike[str] | None, label: int) -> Path | None:

@@ -33,13 +33,14 @@ def write(
     print_of: str,
     info: dict[str, Any],
     kind: str = FORMAT,
-) -> None:
-    """print_of : the fingerprint of the targets; kind : the format, which read must be told too"""
+) -> str:
+    """print_of : the fingerprint of the targets; kind : the format, which read must be told too; returns the digest"""
     require_path(path)
     text = json.dumps(info, sort_keys=True)
     digest = digest_of(tensors, print_of, text)
     metadata = {"format": kind, "digest": digest, "fingerprint": print_of, "info": text}
     write_bytes(path, serialise(tensors, metadata))
+    return digest
 
 
 def read(

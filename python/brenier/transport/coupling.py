@@ -213,7 +213,9 @@ class Coupling(PairSource):
 def require_one_class(potential: object) -> None:
     """A coupling has no labels to tell a potential per class."""
     if isinstance(potential, LabelledPotential):
-        remedy = "couple each class, Coupling(potential.potentials[label]); its k is potential.members[label][k]"
+        remedy = (
+            "couple each class, Coupling(potential.potentials[label]); its k is potential.members[label][k]"
+        )
         raise InputError("potential", expected="one without labels", got="a LabelledPotential", remedy=remedy)
 
 
