@@ -70,6 +70,8 @@ def test_a_class_s_file_is_a_potential_and_labels_json_lists_them_in_order(
     ]
     one = brenier.Potential.load(tmp_path / "label-5.safetensors")
     assert torch.equal(one.assign(NOISE), potential.potentials[-5].assign(NOISE))
+    with pytest.raises(FileError, match="LabelledPotential"):
+        brenier.Potential.load(tmp_path)
     classes = json.loads((tmp_path / "labels.json").read_text())["classes"]
     assert [(entry["label"], entry["targets"]) for entry in classes] == [(-5, 30), (0, 30), (5, 30)]
 

@@ -123,7 +123,7 @@ def matrix_or_source(targets: Any) -> Tensor | LatentSource | None:
     return open_source(targets)
 
 
-def of_class(targets: Tensor | LatentSource, rows: Tensor, kind: str) -> Tensor | LatentSource:
+def of_class(targets: Tensor | LatentSource, rows: Tensor, kind: str) -> Any:
     """The class's targets, in memory where they were."""
     least = int(rows.max()) + 1
     if least > len(targets):

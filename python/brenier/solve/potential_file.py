@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+from pathlib import Path
 from typing import Any
 
 from safetensors import SafetensorError, safe_open
@@ -125,4 +126,6 @@ def read_tensors(path: str | os.PathLike[str]) -> tuple[dict[str, Tensor], dict[
         with safe_open(path, framework="pt") as file:
             return {name: file.get_tensor(name) for name in file.keys()}, file.metadata() or {}  # noqa: SIM118
     except (OSError, SafetensorError) as error:
-        raise FileError(str(path), expected="a readable safetensors file", got=str(error)) from error
+        remedy = "the folder of a potential per class is LabelledPotential's" if Path(path).is_dir() else ""
+        expected = "a readable safetensors file"
+        raise FileError(str(path), expected=expected, got=str(error), remedy=remedy) from error
