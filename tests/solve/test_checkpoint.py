@@ -6,7 +6,8 @@ import brenier
 import pytest
 import torch
 from brenier.errors import FileError, InputError
-from brenier.solve import checkpoint
+from brenier.solve import checkpoint, problem
+from brenier.solve.fingerprint import fingerprint
 from helpers import known_answers as problems
 from helpers.stopping import Stop
 
@@ -104,6 +105,23 @@ def test_resume_needs_a_checkpoint_and_an_unwritable_one_is_refused_first(tmp_pa
         brenier.fit(SPREAD, resume=True, progress=False)
     with pytest.raises(FileError):
         brenier.fit(SPREAD, checkpoint=tmp_path / "absent" / "file", progress=False)
+
+
+def test_all_checkpoints_of_a_fit_read_the_targets_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read, written, write = [], [], checkpoint.write
+
+    def noted(targets: torch.Tensor) -> str:
+        read.append(len(targets))
+        return fingerprint(targets)
+
+    monkeypatch.setattr(problem, "fingerprint", noted)
+    monkeypatch.setattr(checkpoint, "write", lambda *given: (written.append(1), write(*given)))
+    monkeypatch.setattr(checkpoint, "SECONDS", 0.0)  # at every step
+    brenier.fit(SPREAD, checkpoint=tmp_path / "state", progress=False)
+    assert len(written) > 3
+    assert read == [200]
 
 
 def test_a_write_that_fails_keeps_a_loadable_checkpoint(

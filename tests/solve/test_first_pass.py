@@ -70,7 +70,7 @@ def share(rank: int, world: int, folder: str) -> None:
             alone = streamed_problem(ArraySource(ROWS[:rows]), None, 32)
             assert np.array_equal(found.centre, alone.centre)
             assert np.array_equal(found.norms, alone.norms)
-            assert found.fingerprint() == alone.fingerprint()
+            assert found.fingerprint == alone.fingerprint
         bad = ROWS.clone()
         bad[2, 3] = torch.nan  # which rank 0 reads
         with pytest.raises(InputError, match=r"\[2, 3\]" if rank == 0 else "read by another rank"):

@@ -9,7 +9,7 @@ import torch
 from brenier.data.noise import Stream, normal
 from brenier.errors import FileError, InputError, NotConvergedWarning
 from brenier.metrics import transport_cost
-from brenier.solve import HierarchicalPotential
+from brenier.solve import HierarchicalPotential, hierarchical, hierarchical_potential, solver
 from brenier.solve.check import chi_square
 from brenier.solve.hierarchical import joined_problem
 from brenier.solve.parts import divide, grouped
@@ -182,3 +182,50 @@ def test_k_means_in_many_dimensions_leaves_no_part_with_one_target() -> None:
     assert len(sizes) == 50
     assert sizes.min() > 5
     assert sizes.max() < 150
+
+
+def stopped(*_: object) -> None:
+    raise KeyboardInterrupt
+
+
+@pytest.mark.filterwarnings("error")
+def test_ctrl_c_in_the_first_level_ends_the_fit(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(solver, "advance", stopped)
+    monkeypatch.setattr(hierarchical, "joined_problem", lambda *_: pytest.fail("the second level began"))
+    with pytest.raises(KeyboardInterrupt):
+        fitted()
+
+
+def test_a_checkpoint_over_another_upper_level_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file, whole = tmp_path / "state", hierarchical.upper_level
+    with pytest.warns(NotConvergedWarning):
+        fitted(checkpoint=file, callback=stopped)
+
+    def other(*given: object) -> brenier.Potential:
+        upper = whole(*given)  # type: ignore[arg-type]
+        upper.heights[0] += 1e-9
+        return upper
+
+    monkeypatch.setattr(hierarchical, "upper_level", other)
+    with pytest.raises(InputError, match=r"upper level = .*parts"):
+        fitted(checkpoint=file, resume=True)
+
+
+def test_ctrl_c_while_levels_are_packed_leaves_none_and_the_next_call_all(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    potential, noise = fitted().potential, normal(8, 0, 50, 24, stream=Stream.SAMPLE)
+    expected, packed, pack = potential.assign(noise), [], hierarchical_potential.prepare
+    potential._prepared.clear()
+
+    def interrupted(*given: object, **options: object) -> object:
+        packed.append(1)
+        return stopped() if len(packed) == 3 else pack(*given, **options)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(hierarchical_potential, "prepare", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        potential.assign(noise)
+    assert potential._prepared == []
+    assert torch.equal(potential.assign(noise), expected)

@@ -1,6 +1,7 @@
 """Labels give one potential per class, and a map that is told the class."""
 
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import brenier
@@ -9,8 +10,10 @@ import pytest
 import torch
 from brenier.data.noise import Stream, normal
 from brenier.errors import InputError
-from brenier.solve import fitting
+from brenier.solve import class_memory, fitting, memory
+from brenier.solve.labelled import members_of
 from brenier.solve.result import Status
+from brenier.solve.streamed_potential import StreamedPotential
 from helpers import known_answers as problems
 from helpers.stopping import Stop
 
@@ -104,6 +107,16 @@ def test_ctrl_c_keeps_the_classes_that_are_done_and_the_one_under_way() -> None:
         broken.potential.assign(NOISE, torch.full((90,), 5))
 
 
+def test_the_error_is_unknown_where_one_class_has_none_whatever_their_order() -> None:
+    known = brenier.fit(TARGETS, tol=0.1, progress=False)
+    unknown = replace(known, error=math.nan)
+    for parts in ([known, unknown], [unknown, known]):
+        result = brenier.solve.LabelledFitResult(
+            dict(enumerate(parts)), brenier.solve.LabelledPotential({}, {})
+        )
+        assert math.isnan(result.error)
+
+
 def test_a_last_class_interrupted_leaves_none_unfitted() -> None:
     with pytest.warns(UserWarning, match="interrupted"):
         broken = fitted(callback=StopIn(3))
@@ -142,3 +155,38 @@ def test_bad_labels_are_refused() -> None:
         potential.transport(NOISE, LABELS)
     with pytest.raises(InputError, match="weights"):
         fitted(weights=torch.ones(3))
+
+
+def test_the_plan_counts_the_copies_of_all_classes_before_work_begins(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    labels = (torch.arange(120) < 70).long()
+    copies, largest = 120 * 12 * 4, memory.memory_plan(70, 12).total
+    need = copies + largest + 64 * 120 + 20 * 12 * 2
+    with pytest.raises(InputError, match=f"at least {need:,} bytes: .*for all classes together"):
+        brenier.fit(TARGETS, labels=labels, max_memory=need - 1)
+    assert "fit:" not in capsys.readouterr().err
+    assert brenier.fit(TARGETS, labels=labels, max_memory=need, tol=0.1).converged
+    assert capsys.readouterr().err.startswith(
+        f"memory: at most {memory.mib(need)} beyond the targets, for all"
+    )
+
+
+def test_the_plan_of_classes_counts_those_with_mass_again_where_some_have_none() -> None:
+    members, masses = members_of(LABELS), np.ones(120)
+    masses[0] = 0
+    one = class_memory.require_class_memory(TARGETS, members, None, None)
+    two = class_memory.require_class_memory(TARGETS, members, masses, None)
+    assert two.largest - one.largest == 39 * 12 * 4
+    assert one.kept == two.kept
+
+
+def test_a_file_whose_copies_by_class_do_not_fit_is_read_class_by_class(tmp_path: Path) -> None:
+    np.save(tmp_path / "x.npy", TARGETS.numpy())
+    limit = 4 * 120 * 12 + memory.memory_plan(120, 12).total
+    assert not memory.must_stream((120, 12), limit)
+    assert memory.must_stream((120, 12), limit, labelled=True)
+    result = brenier.fit(tmp_path / "x.npy", labels=LABELS, max_memory=limit, tol=0.1, progress=False)
+    assert isinstance(result.potential.potentials[0], StreamedPotential)
+    for label, part in fitted().results.items():
+        assert torch.equal(result.results[label].potential.heights, part.potential.heights)

@@ -61,7 +61,7 @@ def share(rank: int, world: int, folder: str) -> None:
         for name, (rows, weights) in CASES.items():
             problem, alone = build_problem(rows, weights, ranks), build_problem(rows, weights)
             require_same_rows(problem.targets, resident(alone.targets), ranks)
-            assert problem.fingerprint() == alone.fingerprint()
+            assert problem.fingerprint == alone.fingerprint
             for found, expected in zip(seen(problem), seen(alone), strict=True):
                 assert torch.equal(found, expected), name
     dist.destroy_process_group()
@@ -84,6 +84,30 @@ def require_same_rows(targets: Targets, whole: torch.Tensor, ranks: Ranks) -> No
 @pytest.mark.parametrize("world", [pytest.param(2, marks=pytest.mark.slow), 3])
 def test_a_shared_problem_has_the_bits_of_one_process(world: int, tmp_path: Path) -> None:
     mp.spawn(share, (world, str(tmp_path)), nprocs=world)
+
+
+class Noting:
+    """Targets as given that note how many rows are copied at a time."""
+
+    def __init__(self, rows: torch.Tensor) -> None:
+        self.rows, self.shape, self.copied = rows, rows.shape, list[int]()
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __getitem__(self, rows: torch.Tensor) -> torch.Tensor:
+        self.copied.append(len(rows))
+        return self.rows[rows]
+
+
+def test_rows_that_a_rank_centres_for_itself_are_copied_in_blocks() -> None:
+    rows, index = CLOUD.double(), torch.arange(330, -1, -3)
+    shared = centring.SharedTargets(rows, np.ones(9), Ranks(), np.empty(331))
+    shared.given = noting = Noting(rows)  # type: ignore[assignment]
+    assert torch.equal(shared[index], (rows[index] - 1).float())
+    assert max(noting.copied) == 4
+    assert sum(noting.copied) == len(index)
+    assert shared[index[:0]].shape == (0, 9)
 
 
 def refuse(rank: int, world: int, folder: str) -> None:

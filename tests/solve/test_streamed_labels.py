@@ -10,7 +10,7 @@ from brenier.data import ArraySource, NoisedLatents
 from brenier.data.latents import SelectedRows, read_centred
 from brenier.data.noise import Stream, normal
 from brenier.errors import InputError
-from brenier.solve import fitting, memory
+from brenier.solve import class_memory, fitting
 from brenier.solve.result import Record
 from brenier.solve.streamed_potential import StreamedPotential
 from helpers import known_answers as problems
@@ -39,7 +39,7 @@ class Counting:
 def streamed(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> bool:
     """Whether the classes are streamed too; all targets together always are."""
     every = request.param == "classes are streamed"
-    monkeypatch.setattr(fitting, "must_stream", lambda shape, _: every or shape[0] > 100)
+    monkeypatch.setattr(fitting, "must_stream", lambda shape, *_: every or shape[0] > 100)
     return every
 
 
@@ -66,7 +66,7 @@ def test_every_class_gets_the_bits_of_its_own_fit(streamed: bool) -> None:
 def test_classes_that_fit_in_memory_are_read_once() -> None:
     counting = Counting(source())
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(fitting, "must_stream", lambda shape, _: shape[0] > 100)
+        patch.setattr(fitting, "must_stream", lambda shape, *_: shape[0] > 100)
         potential = fitted(counting).potential
     assert (counting.reads == 1).all()
     potential.assign(NOISE[:4], torch.full((4,), 5))
@@ -120,7 +120,7 @@ def test_masses_of_0_and_equal_targets_are_kept_through_a_file(tmp_path: Path) -
     images, weights = IMAGES.clone(), torch.ones(150)
     images[3], weights[6] = images[0], 0
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(fitting, "must_stream", lambda shape, _: shape[0] > 100)
+        patch.setattr(fitting, "must_stream", lambda shape, *_: shape[0] > 100)
         result = brenier.fit(ArraySource(images), labels=LABELS, weights=weights, tol=0.1, progress=False)
     potential = result.potential.potentials[-5]
     assert potential.heights[2] == -torch.inf
@@ -134,7 +134,7 @@ def test_masses_of_0_and_equal_targets_are_kept_through_a_file(tmp_path: Path) -
 
 @pytest.mark.usefixtures("streamed")
 def test_memory_that_the_potentials_of_all_classes_fill_is_refused() -> None:
-    kept = memory.TARGET_BYTES * 150 + memory.CENTRE_BYTES * 70 * 3
+    kept = class_memory.TARGET_BYTES * 150 + class_memory.CENTRE_BYTES * 70 * 3
     with pytest.raises(InputError, match=f"more than {kept:,} bytes, for the potentials of 3 classes"):
         fitted(max_memory=kept)
 

@@ -11,6 +11,7 @@ from brenier import Potential
 from brenier.data import noise
 from brenier.errors import InputError
 from brenier.pair import PairedPool
+from brenier.solve import LabelledPotential
 from brenier.transport import Coupling, IndependentCoupling, PairSource, PooledCoupling
 from torch import Tensor
 
@@ -174,6 +175,16 @@ def test_a_potential_without_a_winner_or_a_width_is_refused() -> None:
         Coupling(Silent())
     with pytest.raises(InputError, match="potential"):
         next(Coupling(Silent(), dim=5))
+
+
+@pytest.mark.parametrize("dim", [None, 5])
+def test_a_potential_per_class_is_refused_with_the_way_to_couple_one(dim: int | None) -> None:
+    members = {label: torch.nonzero(label == LABELS)[:, 0] for label in (0, 1)}
+    classes = {label: Potential.of(IMAGES[rows], torch.zeros(len(rows))) for label, rows in members.items()}
+    with pytest.raises(InputError, match=r"potential\.potentials\[label\]"):
+        Coupling(LabelledPotential(classes, members), dim=dim)
+    _, index = next(Coupling(classes[1], batch=4))  # as the message says
+    assert (LABELS[members[1][index]] == 1).all()
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 from pathlib import Path
 from typing import Any
 
@@ -20,15 +21,19 @@ NOT_CONVERGED = 3
     brenier fit latents.npy --checkpoint fit.checkpoint --resume --out potential.safetensors
     brenier fit faces.zip --flips --sigma 0.5 --out potential.safetensors
     brenier fit huge.npy --sigma 0.5 --max-memory 6GiB --checkpoint fit.checkpoint --resume --out p.safetensors
+    brenier fit latents.npy --labels labels.npy --out potentials
     brenier fit latents.safetensors --weights masses.npy --json --out potential.safetensors
     torchrun --nproc-per-node 2 -m brenier fit latents.npy --out potential.safetensors
 """)
 @click.argument("targets", type=FILE)
-@click.option("--out", type=FILE, required=True, help="Potential file to write (.safetensors).")
+@click.option(
+    "--out", type=FILE, required=True, help="Potential file to write (.safetensors); with --labels a folder."
+)
 @click.option("--tol", type=float, default=0.05, show_default=True, help="Bound on χ² of the cell masses.")
 @click.option("--max-samples", type=int, help="Stop after that many noise samples, converged or not.")
 @click.option("--seed", type=int, default=0, show_default=True, help="Of the noise.")
 @click.option("--weights", type=FILE, help="Masses of the targets, (n,) [default: equal].")
+@click.option("--labels", type=FILE, help="Integer classes of TARGETS (.npy): one potential for each.")
 @click.option(
     "--checkpoint",
     type=FILE,
@@ -56,8 +61,9 @@ def fit(targets: Path, out: Path, as_json: bool, quiet: bool, **options: Any) ->
 
     TARGETS is .npy, .safetensors, a pattern of such shards ('name*.safetensors'), a folder of images or a .zip of
     them. A file larger than memory is read in tiles, and its potential is written without the targets
-    (docs/scaling.md). A record of the run is written beside the potential (same name, .json). Processes that torchrun
-    started share the work; the first of them writes.
+    (docs/scaling.md). With --labels OUT is a folder with a file for each class; mirror images are of their image's.
+    A record of the run is written beside the potential (same name, .json). Processes that torchrun started share the
+    work; the first of them writes.
     Exit code 3: written, but not converged; 130 or 143: ended by Ctrl-C or SIGTERM, the checkpoint and the potential
     so far written (none before the first step; a potential that is being written is finished).
     """
@@ -106,6 +112,6 @@ def report(record: dict[str, Any] | None, ending: Ending, as_json: bool, checkpo
 def where_to_go_on(checkpoint: Path | None) -> str:
     if checkpoint is None:
         return "no checkpoint, for none was asked for"
-    if not checkpoint.exists():
+    if not (checkpoint.exists() or any(checkpoint.parent.glob(f"{glob.escape(checkpoint.name)}.label*"))):
         return f"no checkpoint yet in {checkpoint}, for no step was made"
     return f"the state is in {checkpoint}: the same command with --resume continues with the same bits"

@@ -27,7 +27,7 @@ from brenier.data.interrupts import held
 from brenier.data.noise import Stream, normal
 from brenier.errors import BrenierError, FileError, InputError, NotConvergedWarning
 from brenier.report.record import new_record, plain, write_record
-from brenier.solve.labelled import integer_labels
+from brenier.solve.labelled import LabelledFitResult, integer_labels
 from brenier.solve.memory import must_stream
 
 Say = Callable[[str], None]
@@ -41,6 +41,7 @@ def fit_file(
     max_samples: int | None = None,
     seed: int = 0,
     weights: Path | None = None,
+    labels: Path | None = None,
     sigma: float | None = None,
     latent_seed: int = 0,
     flips: bool = False,
@@ -58,18 +59,20 @@ def fit_file(
 ) -> dict[str, Any]:
     """Fit a potential to a file of targets and write it, with a record beside it; returns the record.
 
+    labels : a file of the targets' classes (with flips: of the images); ``out`` is then a folder, see LabelledPotential
     write : False on the ranks of a shared fit that leave the writing to another
     sigma, latent_seed : fit onto NoisedLatents(targets, sigma=sigma, seed=latent_seed) instead
     flips : with the mirror image of every image behind it, as in FlippedSource
     Other arguments as in brenier.fit and brenier.data.load_array. Raises BrenierError; writes nothing then.
     """
     settings = {k: v for k, v in locals().items() if k not in ("progress", "say", "write")}
-    beside = require_outputs(out, (".safetensors",))
+    beside = require_outputs(out, (".safetensors",)) if labels is None else require_folder_output(out)
     reading = {"value_range": value_range, "layout": layout, "tensor": tensor}
-    rows, note = read_or_stream(targets, max_memory, flips=flips, **reading)
+    rows, note = read_or_stream(targets, max_memory, flips=flips, labelled=labels is not None, **reading)
     described = describe(rows)
     say(f"{targets}: {described}; {note}")
     masses = None if weights is None else read_numbers(weights)
+    classes = None if labels is None else classes_of(labels, len(rows), flips)
     source = rows if sigma is None else noised(rows, sigma, latent_seed)
     del rows  # max_memory counts one copy of the targets
     with warnings.catch_warnings():
@@ -77,6 +80,7 @@ def fit_file(
         result = brenier.fit(
             source,
             weights=masses,
+            labels=classes,
             tol=tol,
             max_samples=max_samples,
             seed=seed,
@@ -96,6 +100,12 @@ def fit_file(
     return record
 
 
+def classes_of(labels: Path, targets: int, flips: bool) -> Tensor:
+    """The class of every target; a mirror image has its image's, which is before it."""
+    given = integer_labels(read_numbers(labels), targets // 2 if flips else targets)
+    return given.repeat_interleave(2) if flips else given
+
+
 def noised(rows: Tensor | LatentSource, sigma: float, seed: int) -> Tensor | LatentSource:
     """Noised latents, in memory where the rows are."""
     latents = NoisedLatents(rows, sigma=sigma, seed=seed)
@@ -103,13 +113,13 @@ def noised(rows: Tensor | LatentSource, sigma: float, seed: int) -> Tensor | Lat
 
 
 def read_or_stream(
-    path: Path, max_memory: int | None, *, flips: bool = False, **reading: Any
+    path: Path, max_memory: int | None, *, flips: bool = False, labelled: bool = False, **reading: Any
 ) -> tuple[Tensor | LatentSource, str]:
     """The rows in memory, or a source where their fit would not fit there, and how the values were read."""
     source = source_or_none(path, reading)
     if flips:
         source = FlippedSource(require_images(path, source))
-    if source is not None and must_stream((source.shape[0], source.shape[1]), max_memory):
+    if source is not None and must_stream((source.shape[0], source.shape[1]), max_memory, labelled):
         return source, f"streamed; {note_of(source)}"
     if source is not None and flips:
         return source.read(0, len(source)), note_of(source)
@@ -140,7 +150,12 @@ def source_or_none(path: Path, reading: dict[str, Any]) -> LatentSource | None:
 
 
 def fit_numbers(result: Any) -> dict[str, Any]:
-    """The figures of a FitResult as JSON types."""
+    """The figures of a FitResult as JSON types; of a LabelledFitResult with those of each class."""
+    if isinstance(result, LabelledFitResult):
+        names = ("converged", "status", "error", "samples", "seconds", "unfitted")
+        figures: dict[str, Any] = plain({name: getattr(result, name) for name in names})
+        classes = {str(label): fit_numbers(own) for label, own in result.results.items()}
+        return figures | {"summary": result.summary(), "classes": classes}
     record: dict[str, Any] = plain(
         {
             "converged": result.converged,
@@ -217,6 +232,15 @@ def require_outputs(out: Path, suffixes: tuple[str, ...]) -> Path:
         raise FileError(str(out), expected="a name ending in " + " or ".join(suffixes), got=repr(out.suffix))
     require_writable(out)
     return require_writable(out.with_suffix(".json"))
+
+
+def require_folder_output(out: Path) -> Path:
+    """The record's path beside an output folder, once both are known to be writable; raises FileError."""
+    if out.suffix == ".safetensors" or (out.exists() and not out.is_dir()):
+        expected = "the name of a folder, for a potential per class"
+        raise FileError(str(out), expected=expected, got="that of a file")
+    require_writable(out / "labels.json" if out.is_dir() else out)
+    return require_writable(f"{out.resolve()}.json")
 
 
 def describe(rows: Tensor | LatentSource) -> str:

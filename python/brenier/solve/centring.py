@@ -49,19 +49,26 @@ def subtract(matrix: Tensor, centre: np.ndarray) -> tuple[Tensor, np.ndarray]:
     return centred, norms
 
 
-def less(matrix: Tensor, centre: np.ndarray, norms: np.ndarray | None = None) -> Tensor:
-    """Centred targets, infinite where float32 ends; their norms into norms while they are in cache."""
-    centred = torch.empty(matrix.shape, dtype=torch.float32)
+def less(
+    matrix: Tensor, centre: np.ndarray, norms: np.ndarray | None = None, index: Tensor | None = None
+) -> Tensor:
+    """Centred targets, infinite where float32 ends; their norms into norms while they are in cache.
+
+    index : centre these rows only, copied as given no more than a block a thread at once
+    """
+    count = len(matrix) if index is None else len(index)
+    centred = torch.empty((count, matrix.shape[1]), dtype=torch.float32)
 
     def write(block: tuple[int, int]) -> None:
-        rows, out = matrix[slice(*block)], centred[slice(*block)]
+        chosen = slice(*block)
+        rows, out = matrix[chosen if index is None else index[chosen]], centred[chosen]
         for lo, hi in at_once(rows):
             with np.errstate(over="ignore"):
                 out[lo:hi].numpy()[...] = rows[lo:hi].double().numpy() - centre
             if norms is not None:
                 norms[block[0] + lo : block[0] + hi] = np.sqrt(squares(out[lo:hi]))
 
-    threads.run(write, blocks(matrix))
+    threads.run(write, blocks(centred))
     return centred
 
 
@@ -80,7 +87,7 @@ class SharedTargets:
 
     def __getitem__(self, index: Tensor) -> Tensor:
         """Single rows."""
-        return less(self.given[index], self.centre)
+        return less(self.given, self.centre, index=index)
 
     def range(self, lo: int, hi: int) -> Tensor:
         """Rows lo to hi − 1, not copied where they are this rank's own."""

@@ -20,6 +20,7 @@ from safetensors.torch import save as serialise
 from brenier.data.atomic import write_bytes
 from brenier.errors import FileError, InputError
 from brenier.solve.check import Check
+from brenier.solve.conditional import ConditionalSampler
 from brenier.solve.control import Regression
 from brenier.solve.potential_file import digest_of, fingerprint, read_tensors
 from brenier.solve.result import Record
@@ -34,18 +35,21 @@ VECTORS = ("heights", "average", "curvature")
 SECONDS = 60.0  # between two checkpoints
 DIRECTIONS = "structured 1"  # of another kind, a fit would go on with other bits
 WIDEST = "widest subspace (max_memory)"  # said of streamed targets only
+UPPER = "upper level"  # of fits of two levels only
 
 
 def identity(run: Run, targets_are: str = "") -> dict[str, Any]:
     """What must agree between a checkpoint and the run that resumes it; targets_are: in place of the fingerprint."""
     masses = fingerprint(torch.from_numpy(run.problem.masses)[:, None])
     targets = run.problem.targets
-    wide: dict[str, Any] = {}
+    own: dict[str, Any] = {}
     if isinstance(targets, StreamedTargets):
-        wide = {WIDEST: targets.widest, "directions of streamed fits": DIRECTIONS}
+        own = {WIDEST: targets.widest, "directions of streamed fits": DIRECTIONS}
+    if isinstance(run.sampler, ConditionalSampler):
+        own = {UPPER: run.sampler.upper_level[:32]}
     return {
-        **wide,
-        "targets": (targets_are or run.problem.fingerprint())[:32],
+        **own,
+        "targets": (targets_are or run.problem.fingerprint)[:32],
         "masses": masses[:32],
         "seed": run.settings.seed,
         "tol": run.settings.tol,
@@ -86,7 +90,7 @@ def restore(path: Path, run: Run) -> bool:
     """Put the run where its checkpoint left it; False where there is none.
 
     Falls back to the previous checkpoint if the last is damaged. Raises FileError if neither can be read,
-    InputError for a checkpoint of other targets, masses, seed or tolerance.
+    InputError for a checkpoint of other targets, masses, seed, tolerance or upper level.
     """
     candidates = [file for file in (path, previous(path)) if file.exists()]
     failure: FileError | None = None
@@ -123,13 +127,14 @@ def read(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
 
 def require_same(saved: dict[str, Any], now: dict[str, Any]) -> None:
     require_same_place(WIDEST in saved, WIDEST in now)
+    parts = "parts, " if UPPER in now else ""
     for name, value in now.items():
         if saved.get(name) != value:
             raise InputError(
                 "checkpoint",
                 expected=f"{name} = {value} as in this fit",
                 got=f"{saved.get(name)}",
-                remedy="resume with the same targets, weights, seed and tol, or use another checkpoint file",
+                remedy=f"resume with the same targets, weights, {parts}seed and tol, or use another checkpoint file",
             )
 
 

@@ -9,6 +9,7 @@ g_i = 2 w_i(ε_p/√2) − w_i(ε_p) − ν_i/ν_p · N_p/N      N_p of the step
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
@@ -21,6 +22,7 @@ from brenier.engine.soft import soft_counts
 from brenier.solve.batch import ENTRIES, FIRST_ROWS
 from brenier.solve.centring import blocks
 from brenier.solve.check import Check, check_in_rounds
+from brenier.solve.fingerprint import fingerprint
 from brenier.solve.parts import Parts, grouped
 from brenier.solve.potential import Potential
 from brenier.solve.problem import Problem
@@ -58,6 +60,11 @@ class ConditionalSampler:
 
     def __str__(self) -> str:
         return f"{len(self.parts.masses)} parts of at most {self.parts.sizes.max()} targets, full dimension"
+
+    @cached_property
+    def upper_level(self) -> str:
+        """What tells the upper level from others: a digest of its centroids and heights."""
+        return fingerprint(torch.column_stack([self.coarse.targets.double(), self.coarse.heights]))
 
     def per_target(self, of_parts: np.ndarray) -> np.ndarray:
         """A number for each part, repeated for its targets."""

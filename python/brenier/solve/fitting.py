@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import math
 import os
-import sys
 from collections.abc import Callable
 from typing import Any, overload
 
 import numpy as np
 import torch
-from tqdm import tqdm
 
 from brenier.data.files import load_array
 from brenier.data.interrupts import held
@@ -25,7 +23,13 @@ from brenier.solve.checkpoint import identity, restore
 from brenier.solve.conditional import ConditionalSampler
 from brenier.solve.first_pass import streamed_problem
 from brenier.solve.labelled import LabelledFitResult, fit_classes
-from brenier.solve.memory import copied_bytes, must_stream, require_memory, require_stream_memory
+from brenier.solve.memory import (
+    copied_bytes,
+    must_stream,
+    require_memory,
+    require_stream_memory,
+    say_plan,
+)
 from brenier.solve.options import checkpoint_file, moved, require_options
 from brenier.solve.placement import Placement, placement
 from brenier.solve.potential import Potential
@@ -71,8 +75,9 @@ def fit(  # type: ignore[misc]  # the overloads name only what they differ in
     weights : (n,) masses ≥ 0, normalised to sum 1; None for equal masses. A target of mass 0 never wins.
         Equal targets share one cell and the sum of their masses; the lowest index wins it.
     labels : (n,) integers: one potential for each label, fitted on its own targets alone (max_samples and callback
-        then hold for each, max_memory too for targets in memory; checkpoints get .label and the label behind
-        their name). A source that must be streamed is read class by class, and the potentials read it when asked.
+        then hold for each; checkpoints get .label and the label behind their name). Targets in memory are copied
+        class by class, for each potential keeps its own, and max_memory counts these copies. A source that must be
+        streamed is read class by class, and the potentials read it when asked.
         Returns a LabelledFitResult, whose potential takes labels beside the noise
     noise : "normal", the only source so far
     tol : bound on χ²; √tol bounds the root-mean-square relative error of the cell masses; 0.05 by default
@@ -99,7 +104,7 @@ def fit(  # type: ignore[misc]  # the overloads name only what they differ in
     require_options(noise, tol, max_samples, seed)
     if callback is not None and not callable(callback):
         raise InputError("callback", expected="a function of a Record", got=repr(callback))
-    source = streamed_source(targets, max_memory)
+    source = streamed_source(targets, max_memory, labels is not None)
     if source is not None and labels is not None:
         require_processor(device)
     if labels is not None:
@@ -138,10 +143,10 @@ def require_same_fit(run: solver.Run) -> None:
         run.ranks.require_same(f"{options} {place}", "targets, options and checkpoint")
 
 
-def streamed_source(targets: object, max_memory: int | None) -> LatentSource | None:
+def streamed_source(targets: object, max_memory: int | None, labelled: bool) -> LatentSource | None:
     """The source, where targets must be streamed; None where they are to be in memory."""
     if isinstance(targets, np.memmap):
-        return streamed_map(targets, max_memory)
+        return streamed_map(targets, max_memory, labelled)
     if isinstance(targets, torch.Tensor | np.ndarray) or not isinstance(
         targets, LatentSource | str | os.PathLike
     ):
@@ -150,15 +155,16 @@ def streamed_source(targets: object, max_memory: int | None) -> LatentSource | N
         source = open_source(targets)
     except BrenierError:  # load_array says what is wrong with it, or reads it whole
         return None
-    return source if must_stream(source.shape, max_memory) else None
+    return source if must_stream(source.shape, max_memory, labelled) else None
 
 
-def streamed_map(targets: np.memmap, max_memory: int | None) -> LatentSource | None:
+def streamed_map(targets: np.memmap, max_memory: int | None, labelled: bool) -> LatentSource | None:
     """A memory map as a source, where it is one of targets that must be streamed."""
     if targets.ndim != 2 or targets.dtype.kind != "f" or targets.itemsize > 8:
         return None  # as_matrix says what is wrong with it
     rows, width = targets.shape
-    return ArraySource(targets) if must_stream((rows, width), max_memory, targets.itemsize) else None
+    large = must_stream((rows, width), max_memory, labelled, targets.itemsize)
+    return ArraySource(targets) if large else None
 
 
 def require_processor(device: object) -> None:
@@ -194,11 +200,6 @@ def problem_over(
     plan = require_stream_memory((source.shape[0], source.shape[1]), max_memory)
     say_plan(plan, progress)
     return streamed_problem(source, weights, plan.columns, ranks)
-
-
-def say_plan(plan: object, progress: bool) -> None:
-    if progress:
-        tqdm.write(f"memory: at most {plan}", file=sys.stderr)
 
 
 def matrix_of(targets: Array | str | os.PathLike[str] | LatentSource, *, finite: bool = True) -> torch.Tensor:

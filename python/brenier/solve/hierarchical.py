@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import re
+import warnings
 from collections.abc import Callable
 
 import numpy as np
@@ -11,19 +13,20 @@ import torch
 from brenier.data.interrupts import held
 from brenier.data.mapped import read_in
 from brenier.engine import checks
-from brenier.errors import InputError
+from brenier.errors import InputError, NotConvergedWarning
 from brenier.solve import solver
 from brenier.solve.checkpoint import restore
 from brenier.solve.conditional import ConditionalSampler
-from brenier.solve.fitting import finished, fit, info_of, owned_masses, say_plan
+from brenier.solve.fitting import finished, fit, info_of, owned_masses
 from brenier.solve.hierarchical_potential import HierarchicalPotential
 from brenier.solve.level_memory import equal_sizes, require_level_memory
+from brenier.solve.memory import say_plan
 from brenier.solve.options import checkpoint_file, require_cpu_engine, require_options
 from brenier.solve.parts import Parts, divide, part_count
 from brenier.solve.placement import Placement
 from brenier.solve.potential import Potential
 from brenier.solve.problem import ACCEPTED, Problem
-from brenier.solve.result import FitResult, Record
+from brenier.solve.result import FitResult, Record, Status
 from brenier.types import Array
 
 COARSE_SHARE = 0.1  # of the tolerance, for the masses of the parts
@@ -61,9 +64,9 @@ def fit_hierarchical(
         max_samples bounds the draws of the second level; the memory plan is printed, and refused if too large, once
         the sizes of the parts are known
 
-    Returns a FitResult whose potential is a HierarchicalPotential; Ctrl-C in the second level returns the best so
-    far. Not shared by ranks: each would fit alone. Warns NotConvergedWarning, raises InputError, EngineError,
-    FileError, and MissingPackageError without scikit-learn.
+    Returns a FitResult whose potential is a HierarchicalPotential. Ctrl-C in the second level returns the best so far;
+    in the first it raises KeyboardInterrupt, for there is no map yet. Not shared by ranks: each would fit alone. Warns
+    NotConvergedWarning, raises InputError, EngineError, FileError, and MissingPackageError without scikit-learn.
     """
     require_options("normal", tol, max_samples, seed)
     require_cpu_engine(engine)
@@ -75,15 +78,7 @@ def fit_hierarchical(
     file = checkpoint_file(checkpoint, resume)
     allow, matrix = allowance(given, parts, max_memory, progress, targets), given.cpu()
     divided = divide(matrix, weights, parts, int(seed), allow)
-    coarse = fit(
-        divided.centroids,
-        weights=divided.masses,
-        tol=max(COARSE_SHARE * tol, 1e-9),
-        seed=seed,
-        engine=engine,
-        progress=False,
-        ranks=False,
-    ).potential
+    coarse = upper_level(divided, float(tol), int(seed), engine)
     problem = joined_problem(divided, len(matrix))
     budget = int(max_samples or solver.default_max_samples(problem.size, tol))
     settings = solver.Settings(float(tol), budget, int(seed), Placement(engine), progress, callback, file)
@@ -110,6 +105,24 @@ def allowance(
         say_plan(require_level_memory(matrix, sizes, max_memory, found=found, given=given), progress)
 
     return allow
+
+
+def upper_level(parts: Parts, tol: float, seed: int, engine: str | None) -> Potential:
+    """The potential over the parts' centroids; Ctrl-C raises KeyboardInterrupt: nothing can stand on half of it."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", re.escape(str(Status.INTERRUPTED)), NotConvergedWarning)
+        result = fit(
+            parts.centroids,
+            weights=parts.masses,
+            tol=max(COARSE_SHARE * tol, 1e-9),
+            seed=seed,
+            engine=engine,
+            progress=False,
+            ranks=False,
+        )
+    if result.status is Status.INTERRUPTED:
+        raise KeyboardInterrupt
+    return result.potential
 
 
 def hierarchical_potential(

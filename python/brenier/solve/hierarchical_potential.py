@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -12,7 +13,6 @@ from brenier.engine import PreparedTargets, assign, checks, prepare
 from brenier.errors import InputError
 from brenier.solve import potential_file
 from brenier.solve.centring import subtract
-from brenier.solve.fingerprint import fingerprint
 from brenier.solve.parts import grouped
 from brenier.solve.potential import Potential, like
 from brenier.solve.problem import ACCEPTED
@@ -35,6 +35,7 @@ class HierarchicalPotential(Potential):
     coarse: Potential
     parts: Tensor
     members: list[Tensor]
+    _format = FORMAT
 
     @classmethod
     def over(
@@ -51,9 +52,9 @@ class HierarchicalPotential(Potential):
     def levels(self) -> list[PreparedTargets]:
         """Each part's targets less its centroid, packed for the engine, made at first use and kept."""
         if not self._prepared:
-            for centroid, rows in zip(self.coarse.targets.numpy(), self.members, strict=True):
-                centred, _ = subtract(self.targets[rows], centroid)
-                self._prepared.append(prepare(centred, engine=self.engine))
+            parts = zip(self.coarse.targets.numpy(), self.members, strict=True)
+            made = [self._packed(centroid, rows) for centroid, rows in parts]
+            self._prepared[:] = made  # at once: after Ctrl-C, and for other threads, there are all or none
         return self._prepared
 
     def assign(self, x: Array) -> Any:
@@ -78,12 +79,6 @@ class HierarchicalPotential(Potential):
             raise InputError("device", expected="cpu, for hierarchical potentials", got=str(device))
         return self
 
-    def save(self, path: str | os.PathLike[str], *, include_targets: bool = True) -> None:
-        """Write both levels, as Potential.save does one."""
-        tensors = self._tensors(include_targets) | {"parts": self.parts, "centroids": self.coarse.targets}
-        tensors |= {"coarse_heights": self.coarse.heights, "coarse_masses": self.coarse.masses}
-        potential_file.write(path, tensors, fingerprint(self.targets), self.info, FORMAT)
-
     @classmethod
     def load(cls, path: str | os.PathLike[str], targets: Array | None = None) -> Potential:
         """Read what save wrote; as Potential.load."""
@@ -94,6 +89,15 @@ class HierarchicalPotential(Potential):
         vectors = tensors["parts"], matrix, tensors["heights"], tensors["masses"]
         potential: Potential = cls.over(coarse, *vectors, info=info)
         return potential
+
+    def _tensors(self, include_targets: bool) -> dict[str, Tensor]:
+        """Both levels."""
+        tensors = super()._tensors(include_targets) | {"parts": self.parts, "centroids": self.coarse.targets}
+        return tensors | {"coarse_heights": self.coarse.heights, "coarse_masses": self.coarse.masses}
+
+    def _packed(self, centroid: np.ndarray, rows: Tensor) -> PreparedTargets:
+        centred, _ = subtract(self.targets[rows], centroid)
+        return prepare(centred, engine=self.engine)
 
     def _winners(self, noise: Tensor) -> Tensor:
         winners = torch.empty(len(noise), dtype=torch.int64)

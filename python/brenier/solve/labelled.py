@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import warnings
 from collections.abc import Callable
@@ -16,8 +17,12 @@ from torch import Tensor
 from brenier.data.latents import SelectedRows
 from brenier.data.sources import LatentSource
 from brenier.engine import checks
+from brenier.engine.ranks import this_rank
 from brenier.errors import InputError, NotConvergedWarning
-from brenier.solve.memory import memory_of_class
+from brenier.solve import labelled_file
+from brenier.solve.class_memory import memory_of_class, require_class_memory
+from brenier.solve.labelled_file import rows_at
+from brenier.solve.memory import say_plan
 from brenier.solve.potential import Potential, like
 from brenier.solve.result import FitResult, Status
 from brenier.solve.streamed_potential import StreamedPotential
@@ -58,6 +63,26 @@ class LabelledPotential:
             images[rows] = self.potentials[label].transport(noise[rows])
         return like(x, images)
 
+    def save(self, folder: str | os.PathLike[str], *, include_targets: bool = True) -> None:
+        """Write a folder: a potential file for each label, ``label5.safetensors``, and ``labels.json``.
+
+        The labels are listed in order, and so are the files' digests. A class's file is one that Potential.load (or
+        StreamedPotential.load) reads too, with its members beside. Targets that are streamed are never written. Raises
+        FileError, InputError; a save that fails before its end leaves what the folder held.
+        """
+        labelled_file.write(folder, self.potentials, self.members, include_targets)
+
+    @classmethod
+    def load(cls, folder: str | os.PathLike[str], targets: Any = None) -> LabelledPotential:
+        """Read what save wrote, checking digests and fingerprints.
+
+        targets : those of all classes as given to fit, a tensor, an array, a source or its file; needed where the
+            folder does not hold them, and for streamed classes, which read them when asked
+
+        Raises FileError, InputError.
+        """
+        return cls(*labelled_file.read(folder, targets))
+
     def rows_of(self, labels: Array, rows: int) -> list[tuple[int, Tensor]]:
         """Where each label stands among so many rows; raises InputError, also for a label that no target has."""
         given = integer_labels(labels, rows)
@@ -73,7 +98,7 @@ class LabelledPotential:
 
 @dataclass(frozen=True)
 class LabelledFitResult:
-    """Fits by label. ``error`` is the largest χ² of a class; ``converged`` needs all of them.
+    """Fits by label. ``error`` is the largest χ² of a class, nan where one's is; ``converged`` needs all of them.
 
     unfitted : labels that Ctrl-C left without a potential; a map that is asked for them refuses
     """
@@ -87,8 +112,17 @@ class LabelledFitResult:
         return not self.unfitted and all(result.converged for result in self.results.values())
 
     @property
+    def status(self) -> Status:
+        """Interrupted where a class was or has no potential, converged where all have."""
+        found = {result.status for result in self.results.values()}
+        if self.unfitted or Status.INTERRUPTED in found:
+            return Status.INTERRUPTED
+        return Status.BUDGET if Status.BUDGET in found else Status.CONVERGED
+
+    @property
     def error(self) -> float:
-        return max(result.error for result in self.results.values())
+        errors = [result.error for result in self.results.values()]
+        return math.nan if any(map(math.isnan, errors)) else max(errors)
 
     @property
     def samples(self) -> int:
@@ -142,9 +176,7 @@ def fit_classes(
     if len(given) == 0:
         raise InputError("targets", expected="at least one target", got="none")
     members = members_of(given)
-    if not isinstance(targets, Tensor):
-        room = memory_of_class((targets.shape[0], targets.shape[1]), len(members), options["max_memory"])
-        options["max_memory"] = room
+    options["max_memory"] = room_for_one(targets, members, masses, options)
     results: dict[int, FitResult] = {}
     try:
         for label, rows in members.items():
@@ -158,6 +190,22 @@ def fit_classes(
         if not results:
             raise
     return labelled_result(results, members)
+
+
+def room_for_one(
+    targets: Tensor | LatentSource,
+    members: dict[int, Tensor],
+    masses: np.ndarray | None,
+    options: dict[str, Any],
+) -> int | None:
+    """The max_memory of each class's fit beside what all potentials keep; raises InputError for too little."""
+    limit: int | None = options["max_memory"]
+    if not isinstance(targets, Tensor):
+        return memory_of_class((targets.shape[0], targets.shape[1]), len(members), limit)
+    plan = require_class_memory(targets, members, masses, limit)
+    alone = not options["ranks"] or this_rank().rank == 0
+    say_plan(plan, options["progress"] and alone)
+    return None if limit is None else limit - plan.kept
 
 
 def labelled_result(results: dict[int, FitResult], members: dict[int, Tensor]) -> LabelledFitResult:
@@ -180,13 +228,6 @@ def members_of(labels: Tensor) -> dict[int, Tensor]:
     order = torch.argsort(labels, stable=True)
     found, counts = torch.unique(labels, return_counts=True)
     return dict(zip(found.tolist(), order.split(counts.tolist()), strict=True))
-
-
-def rows_at(targets: Tensor | LatentSource, rows: Tensor) -> Tensor | LatentSource:
-    """Some of the targets, read when asked for where they are a source."""
-    if isinstance(targets, Tensor):
-        return targets[rows.to(targets.device)]
-    return SelectedRows(targets, rows)
 
 
 def checkpoint_of(checkpoint: str | os.PathLike[str] | None, label: int) -> Path | None:

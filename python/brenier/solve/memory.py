@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+import sys
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 from torch import Tensor
+from tqdm import tqdm
 
 from brenier.engine.filtered import SCRATCH_BYTES
 from brenier.engine.halves import padded_width
@@ -211,25 +213,21 @@ def free_on(device: torch.device) -> int:
     return torch.cuda.mem_get_info(device)[0] + kept
 
 
-TARGET_BYTES = 64  # label, place, height and mass of a target, and their temporaries
-CENTRE_BYTES = 20  # of a class and dimension: its centre in float64 and float32, and one in the making
+TARGET_BYTES = 64  # label, place, height and mass of a target of a class, and their temporaries
 
 
-def memory_of_class(shape: tuple[int, int], classes: int, max_memory: int | None) -> int:
-    """What is left to the fit of one class of a source, beside the potentials of all; raises InputError for nothing."""
+def must_stream(
+    shape: tuple[int, int], max_memory: int | None, labelled: bool = False, item: int = 4
+) -> bool:
+    """Whether the targets, their copies by class where they have labels, and their fit need more than the limit.
+
+    item : bytes of a number of the targets, float32 where they are read from a source
+    """
     n, d = shape
-    limit, kept = memory_limit(max_memory), TARGET_BYTES * n + CENTRE_BYTES * d * classes
-    if limit <= kept:
-        raise InputError(
-            "max_memory",
-            expected=f"more than {kept:,} bytes, for the potentials of {classes} classes",
-            got=f"{limit:,}",
-            remedy="raise it, or fit fewer classes at a time",
-        )
-    return limit - kept
+    copies = (item * d + TARGET_BYTES) * n if labelled else 0
+    return item * n * d + copies + memory_plan(n, d).total > memory_limit(max_memory)
 
 
-def must_stream(shape: tuple[int, int], max_memory: int | None, item: int = 4) -> bool:
-    """Whether the targets, of so many bytes a number (float32), and their fit need more than the limit."""
-    n, d = shape
-    return item * n * d + memory_plan(n, d).total > memory_limit(max_memory)
+def say_plan(plan: object, progress: bool) -> None:
+    if progress:
+        tqdm.write(f"memory: at most {plan}", file=sys.stderr)

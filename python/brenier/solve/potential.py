@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -38,6 +38,7 @@ class Potential:
     masses: Tensor
     info: dict[str, Any] = field(default_factory=dict)
     engine: str | None = None
+    _format: ClassVar[str] = potential_file.FORMAT
     _prepared: list[PreparedTargets] = field(default_factory=list, repr=False, compare=False)
 
     def __repr__(self) -> str:
@@ -127,8 +128,12 @@ class Potential:
 
         Without the targets the file is small, and load needs them. Raises FileError; leaves no half file.
         """
-        print_of = fingerprint(self.targets)
-        potential_file.write(path, self._tensors(include_targets), print_of, self.info)
+        self.write(path, include_targets, {})
+
+    def write(self, path: str | os.PathLike[str], include_targets: bool, beside: dict[str, Tensor]) -> str:
+        """The file of save with other tensors beside its own; returns its digest."""
+        tensors = self._tensors(include_targets) | beside
+        return potential_file.write(path, tensors, self._fingerprint(), self.info, self._format)
 
     @classmethod
     def load(cls, path: str | os.PathLike[str], targets: Array | None = None) -> Potential:
@@ -136,6 +141,9 @@ class Potential:
         given = None if targets is None else checks.as_matrix(targets, "targets", dtypes=ACCEPTED)
         tensors, matrix, info = potential_file.read(path, given)
         return cls(matrix, tensors["heights"], tensors["centre"], tensors["masses"], info)
+
+    def _fingerprint(self) -> str:
+        return fingerprint(self.targets)
 
     def _tensors(self, include_targets: bool) -> dict[str, Tensor]:
         tensors = {"heights": self.heights, "centre": self.centre, "masses": self.masses}

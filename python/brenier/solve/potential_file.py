@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+from pathlib import Path
 from typing import Any
 
 from safetensors import SafetensorError, safe_open
@@ -33,13 +34,14 @@ def write(
     print_of: str,
     info: dict[str, Any],
     kind: str = FORMAT,
-) -> None:
-    """print_of : the fingerprint of the targets; kind : the format, which read must be told too"""
+) -> str:
+    """print_of : the fingerprint of the targets; kind : the format, which read must be told too; returns the digest"""
     require_path(path)
     text = json.dumps(info, sort_keys=True)
     digest = digest_of(tensors, print_of, text)
     metadata = {"format": kind, "digest": digest, "fingerprint": print_of, "info": text}
     write_bytes(path, serialise(tensors, metadata))
+    return digest
 
 
 def read(
@@ -124,4 +126,6 @@ def read_tensors(path: str | os.PathLike[str]) -> tuple[dict[str, Tensor], dict[
         with safe_open(path, framework="pt") as file:
             return {name: file.get_tensor(name) for name in file.keys()}, file.metadata() or {}  # noqa: SIM118
     except (OSError, SafetensorError) as error:
-        raise FileError(str(path), expected="a readable safetensors file", got=str(error)) from error
+        remedy = "the folder of a potential per class is LabelledPotential's" if Path(path).is_dir() else ""
+        expected = "a readable safetensors file"
+        raise FileError(str(path), expected=expected, got=str(error), remedy=remedy) from error

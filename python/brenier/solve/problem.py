@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import torch
@@ -44,8 +45,9 @@ class Problem:
     def dimension(self) -> int:
         return self.targets.shape[1]
 
+    @cached_property
     def fingerprint(self) -> str:
-        """What tells these centred targets from others."""
+        """What tells these centred targets from others; it takes reading them all, so it is kept."""
         if isinstance(self.targets, StreamedTargets):
             return self.targets.fingerprint
         return fingerprint(resident(self.targets))

@@ -77,7 +77,7 @@ class StreamedPotential(Potential):
         """Write heights, centre, masses and the fingerprint of the source, never the targets."""
         if include_targets:
             raise InputError("include_targets", expected="False for streamed targets", got="True")
-        potential_file.write(path, self._tensors(include_targets), self.streamed.fingerprint, self.info)
+        self.write(path, include_targets, {})
 
     @classmethod
     def load(cls, path: str | os.PathLike[str], targets: Any = None) -> Potential:
@@ -104,6 +104,9 @@ class StreamedPotential(Potential):
         vectors = potential.heights, streamed.centre.double(), potential.masses
         over: Potential = cls.over(streamed, *vectors, info=potential.info, engine=potential.engine)
         return over
+
+    def _fingerprint(self) -> str:
+        return self.streamed.fingerprint
 
     def _best(self, x: Array) -> tuple[Tensor, Tensor]:
         """Winners and float64 scores over all tiles; an earlier tile keeps a tie."""

@@ -25,7 +25,7 @@ from brenier.engine.ranks import Ranks, this_rank
 from brenier.errors import InputError
 from brenier.pair import PairedPool
 from brenier.pair.pool import position_in
-from brenier.solve import Potential, StreamedPotential
+from brenier.solve import LabelledPotential, Potential, StreamedPotential
 from brenier.solve.centring import row_norms, subtract
 from brenier.solve.start import LEAST_QUANTILE, quantiles
 from brenier.transport.subspace import SubspacePairs
@@ -48,11 +48,8 @@ class PairSource:
     moving: tuple[str, ...] = ("position",)  # what of the state is progress, not identity
 
     def __init__(self, batch: int, seed: int) -> None:
-        self.batch, self.seed, self.position = (
-            checks.count(batch, "batch"),
-            noise.require_key(seed, "seed"),
-            0,
-        )
+        self.batch, self.position = checks.count(batch, "batch"), 0
+        self.seed = noise.require_key(seed, "seed")
         self.seconds = 0.0  # spent on pairing, beyond drawing noise
 
     def __iter__(self) -> PairSource:
@@ -153,6 +150,7 @@ class Coupling(PairSource):
         ranks: bool = True,
     ) -> None:
         super().__init__(batch, seed)
+        require_one_class(potential)
         self.potential, self.balance = potential, number(balance, "balance", lowest=0.0)
         self.dim = width_of(potential) if dim is None else checks.count(dim, "dim")
         self.fingerprint, heights = fingerprint_of(potential), getattr(potential, "heights", None)
@@ -210,6 +208,15 @@ class Coupling(PairSource):
             if self.level:
                 self.level.counts += torch.bincount(self._block[2], minlength=len(self.level.counts))
             self._block = None
+
+
+def require_one_class(potential: object) -> None:
+    """A coupling has no labels to tell a potential per class."""
+    if isinstance(potential, LabelledPotential):
+        remedy = (
+            "couple each class, Coupling(potential.potentials[label]); its k is potential.members[label][k]"
+        )
+        raise InputError("potential", expected="one without labels", got="a LabelledPotential", remedy=remedy)
 
 
 class Level:
