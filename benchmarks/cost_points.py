@@ -75,18 +75,16 @@ def ranks_points() -> Iterator[Point]:
 
 
 def scale_points() -> Iterator[Point]:
-    """benchmarks/fit_scale.py: elapsed times, times cores; of two levels the processor's."""
-    found = record("fit_scale") or {"parts": {}}
-    for part in found["parts"].values():
-        for row in part.get("brenier", []):
-            shape, draws = (row["n"], row["d"]), round(row["samples/n"] * row["n"])
-            if row["solver"] == "brenier.fit_hierarchical":
-                yield levels_point(
-                    "fit_scale, two levels", shape, row["χ² ≤"], row["processor seconds"], draws
-                )
-                continue
-            seconds = row["seconds"] * int(found["machine"]["cores"])
-            yield point("fit_scale", shape, row["χ² ≤"], seconds, draws, row["sampling"], IN_MEMORY)
+    """benchmarks/fit_scale.py, each problem once: it is fitted beside either peer."""
+    parts = (record("fit_scale") or {"parts": {}})["parts"].values()
+    rows = [row for part in parts for row in part["brenier"]]
+    for row in {(row["solver"], row["n"], row["d"], row["χ² ≤"]): row for row in rows}.values():
+        shape, draws = (row["n"], row["d"]), round(row["samples/n"] * row["n"])
+        tol, seconds = row["χ² ≤"], row["processor seconds"]
+        if row["solver"] == "brenier.fit_hierarchical":
+            yield levels_point("fit_scale, two levels", shape, tol, seconds, draws)
+        else:
+            yield point("fit_scale", shape, tol, seconds, draws, row["sampling"], IN_MEMORY)
 
 
 def levels_point(source: str, shape: tuple[int, int], tol: float, seconds: float, draws: int) -> Point:

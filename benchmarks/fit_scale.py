@@ -1,13 +1,13 @@
 """Time against size: brenier.fit at 50,000 × 3,072 beside POT and OTT-JAX, and its growth up to 300,000 × 512.
 
-    python benchmarks/fit_scale.py --save [--parts images,growth,levels] [--scale 0.1] [--peer-seconds 90]
+    python benchmarks/fit_scale.py --save [--parts POT,OTT-JAX,growth,levels] [--scale 0.1] [--peer-seconds 1200]
 
-images: a whole call of brenier.fit (its own checks included) to χ² ≤ 0.05 and ≤ 0.02. Each peer runs for about
+POT, OTT-JAX: a whole call of brenier.fit (its own checks included) to χ² ≤ 0.05 and ≤ 0.02. The peer runs for about
 --peer-seconds with the settings tuned for the mixture of benchmarks/fit_peers.py. All potentials are judged by the
 same exact count of fresh samples in full dimension, whose time is nobody's. Where a peer is above the level, its time
 is EXTRAPOLATED: samples per target at that level from its best curve measured in benchmarks/results/fit_peers.json,
 divided by the rate measured here. Where it ends below the level, the whole run's time is an upper bound (≤), for it is
-judged at its end only. Fits and peers take turns --rounds times, and medians are compared (the same seeds give the
+judged at its end only. Fits and the peer take turns --rounds times, and medians are compared (the same seeds give the
 same potentials, so these are judged once).
 growth: brenier.fit to χ² ≤ 0.1 from 30,000 × 512 to 300,000 × 512, and the exponent in n between neighbours.
 levels: the same of brenier.fit_hierarchical, and to 1,000,000 × 512.
@@ -128,23 +128,21 @@ def extrapolated(run: dict[str, Any], ours: dict[str, Any]) -> dict[str, Any]:
     return shown(row | {"at most": reached})
 
 
-def images_part(scale: float, seconds: float, rounds: int) -> dict[str, Any]:
+def peer_part(solver: str, scale: float, seconds: float, rounds: int) -> dict[str, Any]:
     n, d = round(scale * IMAGES[0]), IMAGES[1]
     targets = image_like(n, d)
     case = Case("images", targets.numpy(), LEVELS, judged=2)
     ours = [our_row(targets, level, Judge(case)) for level in LEVELS]
-    runs = [peer_run(solver, case, seconds) for solver in PEERS]
+    run = peer_run(solver, case, seconds)
     for _ in range(rounds - 1):
         for row in ours:
             again = our_row(targets, row["χ² ≤"])
             for column in TIMES:
                 row.setdefault(f"{column} of all", [row[column]]).append(again[column])
-        for run in runs:
-            run.setdefault("samples/s of all", [run["samples/s"]]).append(peer_rate(run, case))
-    for row in [*ours, *runs]:
+        run.setdefault("samples/s of all", [run["samples/s"]]).append(peer_rate(run, case))
+    for row in [*ours, run]:
         row |= {name.removesuffix(" of all"): median(row[name]) for name in row if name.endswith(" of all")}
-    peers = [extrapolated(run, row) for run in runs for row in ours]
-    return {"brenier": ours, "peer runs": runs, "peers": peers}
+    return {"brenier": ours, "peer run": run, "peer": [extrapolated(run, row) for row in ours]}
 
 
 def growth_part(scale: float, fit: str) -> dict[str, Any]:
@@ -162,8 +160,9 @@ def growth_part(scale: float, fit: str) -> dict[str, Any]:
 
 
 COLUMNS = ("solver", "n", "d", "χ² ≤", "seconds", "of which steps", "χ²", "samples/n", "check samples/n")
+BESIDE = (*COLUMNS, "judged χ²", "time / brenier.fit", "time / its steps", "source")
 TABLES = {
-    "images": (*COLUMNS, "judged χ²", "time / brenier.fit", "time / its steps", "source"),
+    **dict.fromkeys(PEERS, BESIDE),
     "growth": (*COLUMNS, "exponent of seconds", "exponent of of which steps"),
     "levels": (*COLUMNS, "processor seconds", "exponent of seconds", "exponent of processor seconds"),
 }
@@ -179,13 +178,13 @@ def page(parts: dict[str, Any]) -> str:
 
 
 def part_text(part: dict[str, Any], columns: tuple[str, ...]) -> str:
-    rows = [*part["brenier"], *part.get("peers", [])]
+    rows = [*part["brenier"], *part.get("peer", [])]
     cells = [[sign(row, column) + cell(row.get(column)) for column in columns] for row in rows]
     machine = part["machine"]
     text = tabulate(cells, columns, tablefmt="github", disable_numparse=True)
     text += f"\n\n`{part['settings']['command']}`, {part['date'][:10]}, "
     text += f"{machine['processor']}, {machine['cores']} cores."
-    for run in part.get("peer runs", []):
+    if run := part.get("peer run"):
         text += f"\n\n{run['solver']} ran {run['seconds']:.0f} s here: {run['samples/s']:,.0f} samples/s, "
         text += f"{run['samples/n']:.2f} n samples, χ² = {run['χ²']:.3g} ± {run['standard error']:.2g}; "
         text += f"`{run['settings']}`."
@@ -207,9 +206,9 @@ def cell(value: Any) -> str:
 def main() -> None:
     raw = argparse.RawDescriptionHelpFormatter
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=raw)
-    parser.add_argument("--parts", default="images,growth,levels")
+    parser.add_argument("--parts", default=",".join(TABLES))
     parser.add_argument("--scale", type=float, default=1.0)
-    parser.add_argument("--peer-seconds", type=float, default=90.0)
+    parser.add_argument("--peer-seconds", type=float, default=1200.0)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument(
         "--save",
@@ -221,8 +220,8 @@ def main() -> None:
     run = new_record("fit_scale", {"command": line, "scale": given.scale})
     parts = json.loads(RESULTS.read_text())["parts"] if RESULTS.exists() else {}
     asked = given.parts.split(",")
-    if "images" in asked:
-        parts["images"] = run | images_part(given.scale, given.peer_seconds, given.rounds)
+    for solver in [peer for peer in PEERS if peer in asked]:
+        parts[solver] = run | peer_part(solver, given.scale, given.peer_seconds, given.rounds)
     if "growth" in asked:
         parts["growth"] = run | growth_part(given.scale, "fit")
     if "levels" in asked:

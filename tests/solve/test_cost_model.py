@@ -85,15 +85,15 @@ def test_every_measured_fit_is_foreseen_within_a_factor_of_2_5_in_time_and_in_dr
         assert 0.4 < p.free.draws / (p.draws * p.n) < 2.5, p
 
 
-def test_points_of_fit_scale_are_taken_where_its_file_exists(
+def test_points_of_fit_scale_are_taken_once_where_its_file_exists(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     points = module("cost_points")
     for file in (BENCHMARKS / "results").glob("fit_*.json"):
         shutil.copy(file, tmp_path)
-    row = {"solver": "brenier.fit", "n": 1000, "d": 64, "χ² ≤": 0.1, "seconds": 2.0}
+    row = {"solver": "brenier.fit", "n": 1000, "d": 64, "χ² ≤": 0.1, "processor seconds": 4.0}
     row |= {"samples/n": 3.0, "sampling": "full dimension"}
-    record = {"machine": {"cores": "2"}, "parts": {"growth": {"brenier": [row]}}}
+    record = {"parts": {"POT": {"brenier": [row]}, "OTT-JAX": {"brenier": [row]}}}
     (tmp_path / "fit_scale.json").write_text(json.dumps(record))
     monkeypatch.setattr(points, "RESULTS", tmp_path)
     (found,) = points.scale_points()

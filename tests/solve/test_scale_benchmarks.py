@@ -58,7 +58,7 @@ def test_a_peer_above_the_level_is_extrapolated_from_its_best_curve_and_one_belo
     assert below["source"] == "at most: its run ended at χ² = 0.04"
     assert (below["seconds"], below["at most"]) == (pytest.approx(5.0), True)
     part = {"machine": {"processor": "P", "cores": "2"}, "settings": {"command": "c"}, "date": "2026-01-01"}
-    text = scale.part_text(part | {"brenier": [ours], "peers": [found, below]}, scale.TABLES["images"])
+    text = scale.part_text(part | {"brenier": [ours], "peer": [found, below]}, scale.TABLES["POT"])
     table = [[cell.strip() for cell in line.split("|")[1:-1]] for line in text.splitlines()[:5]]
     shown = {name: [row[table[0].index(name)] for row in table[2:]] for name in table[0]}
     assert shown["seconds"][::2] == ["2", "≤ 5"]

@@ -143,7 +143,7 @@ def require_same_fit(run: solver.Run) -> None:
         run.ranks.require_same(f"{options} {place}", "targets, options and checkpoint")
 
 
-def streamed_source(targets: object, max_memory: int | None, labelled: bool) -> LatentSource | None:
+def streamed_source(targets: object, max_memory: int | None, labelled: bool = False) -> LatentSource | None:
     """The source, where targets must be streamed; None where they are to be in memory."""
     if isinstance(targets, np.memmap):
         return streamed_map(targets, max_memory, labelled)
