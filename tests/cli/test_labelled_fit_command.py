@@ -11,7 +11,7 @@ import pytest
 import torch
 from brenier.data import FlippedSource, open_source
 from brenier.report import fitting
-from brenier.solve import LabelledPotential, labelled, solver
+from brenier.solve import LabelledPotential, solver
 from helpers.commands import ok, quietly
 
 RNG = np.random.default_rng(0)
@@ -108,7 +108,7 @@ def test_what_cannot_be_is_refused_before_the_fit(
 ) -> None:
     np.save(folder / "labels.npy", labels)
     before = sorted(path.name for path in folder.iterdir())
-    monkeypatch.setattr(labelled, "fit_classes", lambda *_: pytest.fail("a fit began"))
+    monkeypatch.setattr("brenier.solve.fitting.fit_classes", lambda *_, **__: pytest.fail("a fit began"))
     done = quietly("fit", folder / "x.npy", "--labels", folder / "labels.npy", "--out", folder / out)
     assert done.exit_code == 2
     assert message in done.stderr

@@ -2,8 +2,8 @@
 
 import os
 import resource
-import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import brenier
@@ -93,20 +93,14 @@ def test_shards_beyond_what_may_be_open_are_read_all_the_same(many: Path) -> Non
 
 
 def test_threads_read_from_shards_that_are_closed_for_others(many: Path) -> None:
-    source, wrong = open_source(many), []
+    source = open_source(many)
 
-    def read(first: int) -> None:
-        for k in range(400):
-            row = (first + 7 * k) % 40
-            if not torch.equal(source.read(row, row + 1), ROWS[row : row + 1]):
-                wrong.append(row)
+    def wrong(first: int) -> list[int]:
+        rows = [(first + 7 * k) % 40 for k in range(400)]
+        return [row for row in rows if not torch.equal(source.read(row, row + 1), ROWS[row : row + 1])]
 
-    readers = [threading.Thread(target=read, args=(11 * k,)) for k in range(4)]
-    for reader in readers:
-        reader.start()
-    for reader in readers:
-        reader.join()
-    assert wrong == []
+    with ThreadPoolExecutor(4) as readers:
+        assert list(readers.map(wrong, (0, 11, 22, 33))) == [[]] * 4
 
 
 def test_a_shard_that_cannot_be_opened_any_more_is_named(many: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -12,6 +12,8 @@ from brenier.data.noise import Stream, normal
 from brenier.errors import FileError, InputError
 from brenier.solve import LabelledPotential, StreamedPotential, fitting, potential_file
 from helpers import known_answers as problems
+from safetensors import safe_open
+from safetensors.torch import save_file
 
 IMAGES = problems.image_like(90, 20)
 LABELS = torch.arange(90) % 3 * 5 - 5  # -5, 0, 5: the classes are mixed
@@ -86,6 +88,35 @@ def test_classes_over_a_source_are_loaded_over_it(over_a_source: LabelledPotenti
         LabelledPotential.load(tmp_path)
 
 
+def test_arrays_for_streamed_classes_are_read_when_asked(tmp_path: Path) -> None:
+    """A memory map that did not fit when it was fitted does not fit now."""
+    np.save(tmp_path / "images.npy", IMAGES.numpy())
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(fitting, "must_stream", lambda shape, *_: shape[0] > 50)
+        array = np.load(tmp_path / "images.npy", mmap_mode="r")
+        saved = brenier.fit(array, labels=LABELS, tol=0.2, progress=False).potential
+    saved.save(tmp_path / "classes")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("brenier.engine.checks.as_matrix", lambda *_, **__: pytest.fail("copied"))
+        loaded = LabelledPotential.load(tmp_path / "classes", array)
+    require_same(loaded, saved)
+
+
+@pytest.mark.parametrize(
+    "members", [[0.5] * 30, [-(1 << 40)] * 30, [1], []], ids=["fractions", "negative", "too few", "none"]
+)
+def test_damaged_places_of_targets_are_refused(
+    members: list[float], potential: LabelledPotential, tmp_path: Path
+) -> None:
+    potential.save(tmp_path)
+    file = tmp_path / "label0.safetensors"
+    with safe_open(file, framework="pt") as opened:
+        tensors, metadata = {name: opened.get_tensor(name) for name in opened.keys()}, opened.metadata()  # noqa: SIM118
+    save_file(tensors | {"members": torch.tensor(members)}, file, metadata)
+    with pytest.raises(FileError, match=r"label0\.safetensors.*damaged"):
+        LabelledPotential.load(tmp_path, IMAGES)
+
+
 def test_other_targets_are_refused(potential: LabelledPotential, tmp_path: Path) -> None:
     potential.save(tmp_path, include_targets=False)
     with pytest.raises(InputError, match=r"None; pass targets"):
@@ -118,6 +149,7 @@ def test_files_that_do_not_belong_together_are_refused(potential: LabelledPotent
         '"brenier.labelled.1"',
         '{"format": "brenier.labelled.2", "classes": []}',
         '{"format": "brenier.labelled.1"}',
+        '{"format": "brenier.labelled.1", "classes": []}',
         '{"format": "brenier.labelled.1", "classes": [3]}',
         '{"format": "brenier.labelled.1", "classes": [{"label": 1}]}',
         '{"format": "brenier.labelled.1", "classes": [{"label": "../x", "targets": 1, "kind": "in memory", '

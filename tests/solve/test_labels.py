@@ -172,6 +172,14 @@ def test_the_plan_counts_the_copies_of_all_classes_before_work_begins(
     )
 
 
+def test_the_plan_of_classes_counts_the_copy_of_targets_that_may_not_be_written() -> None:
+    array = TARGETS.numpy().copy()
+    array.flags.writeable = False
+    need = 2 * array.nbytes + memory.memory_plan(120, 12).total + 64 * 120 + 20 * 12
+    with pytest.raises(InputError, match=f"at least {need:,} bytes"):
+        brenier.fit(array, labels=torch.zeros(120).long(), max_memory=1, progress=False)
+
+
 def test_the_plan_of_classes_counts_those_with_mass_again_where_some_have_none() -> None:
     members, masses = members_of(LABELS), np.ones(120)
     masses[0] = 0

@@ -57,6 +57,10 @@ def test_a_memory_map_is_streamed_from_the_byte_on_that_it_does_not_fit(kind: st
 
 def test_arrays_in_memory_and_maps_of_other_numbers_are_not_streamed(tmp_path: Path) -> None:
     assert fitting.streamed_source(read_only(TARGETS.numpy()), 1) is None
+    mapped = np.load(file_of(tmp_path, TARGETS.numpy()), mmap_mode="r")
+    for copy in (mapped.copy(), mapped.astype(np.float64)):  # of the same type
+        assert isinstance(copy, np.memmap)
+        assert fitting.streamed_source(copy, 1) is None
     for values in (np.ones((5, 3), np.uint8), np.ones((5, 3, 2), np.float32), np.ones(5, np.float32)):
         array = np.load(file_of(tmp_path, values), mmap_mode="r")
         assert fitting.streamed_source(array, 1) is None
@@ -90,3 +94,25 @@ def test_too_little_memory_for_the_copy_is_refused() -> None:
     assert brenier.fit(given, tol=0.5, max_memory=need, progress=False).converged
     with pytest.raises(InputError, match=f"at least {need:,} bytes"):
         brenier.fit(given, max_memory=need - 1, progress=False)
+
+
+def test_a_map_whose_rows_lie_apart_is_refused_where_it_would_be_streamed(tmp_path: Path) -> None:
+    """Every tile would read the whole file."""
+    array = np.load(file_of(tmp_path, np.asfortranarray(TARGETS.numpy())), mmap_mode="r")
+    with pytest.raises(InputError, match="rows in C order"):
+        brenier.fit(array, max_memory=1, progress=False)
+    assert brenier.fit(array, tol=0.5, progress=False).converged
+
+
+def test_maps_that_cannot_be_targets_are_refused_before_they_are_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(fitting, "read_in", lambda _: pytest.fail("read"))
+    for values in (np.ones((5, 3), np.uint8), np.ones((5, 3, 2), np.float32)):
+        array = np.load(file_of(tmp_path, values), mmap_mode="r")
+        for fit in (brenier.fit, brenier.fit_hierarchical):
+            with pytest.raises(InputError, match="targets"):
+                fit(array, progress=False)
+    array = np.load(file_of(tmp_path, TARGETS.numpy()), mmap_mode="r")
+    with pytest.raises(InputError, match="for the copy of a memory map"):
+        brenier.fit_hierarchical(array, parts=3, max_memory=array.nbytes - 1, progress=False)

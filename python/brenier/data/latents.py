@@ -220,9 +220,8 @@ def read_rows(source: LatentSource, rows: slice | Tensor) -> Tensor:
         piece = fetched(source, lo, hi)
         if done == 0:
             found = piece.new_empty(len(rows), source.shape[1])
-        found[done : done + hi - lo] = (
-            piece  # copied at once: a source may read the next into the same memory
-        )
+        # copied at once: a source may read the next into the same memory
+        found[done : done + hi - lo] = piece
         done += hi - lo
     return found
 

@@ -46,13 +46,18 @@ class ClassesPlan:
 
 
 def require_class_memory(
-    targets: Tensor, members: dict[int, Tensor], masses: np.ndarray | None, max_memory: int | None
+    targets: Tensor,
+    members: dict[int, Tensor],
+    masses: np.ndarray | None,
+    max_memory: int | None,
+    read: int = 0,
 ) -> ClassesPlan:
-    """The plan for classes of targets in memory; raises InputError if it does not fit."""
+    """The plan for classes of targets in memory, a copy of so many bytes; raises InputError if it does not fit."""
     require_bytes(max_memory)
     n, d = targets.shape
     largest = max(memory_plan(len(rows), d, copied(targets, rows, masses)).total for rows in members.values())
-    plan = ClassesPlan(n * d * targets.element_size(), potential_bytes((n, d), len(members)), largest)
+    copies = read + n * d * targets.element_size()
+    plan = ClassesPlan(copies, potential_bytes((n, d), len(members)), largest)
     require_room(plan.total, max_memory, f": {plan}")
     return plan
 

@@ -12,7 +12,7 @@ import torch
 
 from brenier.data.files import load_array
 from brenier.data.interrupts import held
-from brenier.data.mapped import read_in
+from brenier.data.mapped import is_read_only_map, read_in
 from brenier.data.sources import ArraySource, LatentSource, open_source
 from brenier.engine import checks
 from brenier.engine.ranks import Ranks, together
@@ -25,6 +25,7 @@ from brenier.solve.first_pass import streamed_problem
 from brenier.solve.labelled import LabelledFitResult, fit_classes
 from brenier.solve.memory import (
     copied_bytes,
+    is_copy,
     must_stream,
     require_memory,
     require_stream_memory,
@@ -68,7 +69,7 @@ def fit(  # type: ignore[misc]  # the overloads name only what they differ in
     soft counts (docs/concept.md), until an independent check proves χ² = Σ (w_i − ν_i)²/ν_i ≤ tol at two
     standard errors.
 
-    targets : (n, d) float tensor or array (float64 is rounded to float32 after centring), n, d ≥ 1;
+    targets : (n, d) float tensor or array, n, d ≥ 1 (float64 is rounded to float32 after centring, streamed before);
         a LatentSource such as NoisedLatents; or a file that brenier.data.open_source or load_array reads.
         A source, file or np.memmap whose fit would need more than max_memory (None: half of the machine's memory)
         is streamed: read tile by tile, in subspaces only, its equal targets not merged (docs/scaling.md)
@@ -110,8 +111,12 @@ def fit(  # type: ignore[misc]  # the overloads name only what they differ in
     if labels is not None:
         options = {"noise": noise, "tol": tol, "max_samples": max_samples, "seed": seed, "engine": engine}
         options |= {"max_memory": max_memory, "resume": resume, "progress": progress, "callback": callback}
-        options |= {"ranks": ranks}
-        whole = moved(matrix_of(targets), device) if source is None else source
+        matrix = None if source is not None else matrix_of(targets)
+        options |= {
+            "ranks": ranks,
+            "read": matrix.nbytes if matrix is not None and is_copy(matrix, targets) else 0,
+        }
+        whole = source if matrix is None else moved(matrix, device)
         return fit_classes(fit, whole, labels, weights, checkpoint, **options)
     with together(ranks) as peers:
         matrix = moved(torch.empty(0) if source is not None else matrix_of(targets, finite=False), device)
@@ -145,7 +150,9 @@ def require_same_fit(run: solver.Run) -> None:
 
 def streamed_source(targets: object, max_memory: int | None, labelled: bool = False) -> LatentSource | None:
     """The source, where targets must be streamed; None where they are to be in memory."""
-    if isinstance(targets, np.memmap):
+    if (
+        isinstance(targets, np.memmap) and getattr(targets, "_mmap", None) is not None
+    ):  # its copies keep the type
         return streamed_map(targets, max_memory, labelled)
     if isinstance(targets, torch.Tensor | np.ndarray) or not isinstance(
         targets, LatentSource | str | os.PathLike
@@ -163,8 +170,12 @@ def streamed_map(targets: np.memmap, max_memory: int | None, labelled: bool) -> 
     if targets.ndim != 2 or targets.dtype.kind != "f" or targets.itemsize > 8:
         return None  # as_matrix says what is wrong with it
     rows, width = targets.shape
-    large = must_stream((rows, width), max_memory, labelled, targets.itemsize)
-    return ArraySource(targets) if large else None
+    if not must_stream((rows, width), max_memory, labelled, targets.itemsize):
+        return None
+    if width > 1 and targets.strides[1] != targets.itemsize:  # every tile would read the whole file
+        expected, remedy = "rows in C order, to be streamed", "save numpy.ascontiguousarray(...) of it"
+        raise InputError("targets", expected=expected, got="another order", remedy=remedy)
+    return ArraySource(targets)
 
 
 def require_processor(device: object) -> None:
@@ -207,8 +218,16 @@ def matrix_of(targets: Array | str | os.PathLike[str] | LatentSource, *, finite:
     if not isinstance(targets, torch.Tensor | np.ndarray) and isinstance(targets, LatentSource):
         matrix: object = targets.read(0, len(targets))
     else:
-        matrix = load_array(targets).array if isinstance(targets, str | os.PathLike) else read_in(targets)
+        matrix = load_array(targets).array if isinstance(targets, str | os.PathLike) else in_memory(targets)
     return checks.as_matrix(matrix, "targets", dtypes=ACCEPTED, finite=finite)
+
+
+def in_memory(targets: Array) -> Array:
+    """Targets that torch can hold: a map that it cannot is read in, if it is of the right kind."""
+    if is_read_only_map(targets):
+        checks.as_matrix(targets[:0], "targets", dtypes=ACCEPTED)
+    array: Array = read_in(targets)
+    return array
 
 
 def finished(run: solver.Run, status: Status, potential: Potential) -> FitResult:

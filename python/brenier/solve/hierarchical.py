@@ -11,16 +11,16 @@ import numpy as np
 import torch
 
 from brenier.data.interrupts import held
-from brenier.data.mapped import read_in
+from brenier.data.mapped import is_read_only_map
 from brenier.engine import checks
 from brenier.errors import InputError, NotConvergedWarning
 from brenier.solve import solver
 from brenier.solve.checkpoint import restore
 from brenier.solve.conditional import ConditionalSampler
-from brenier.solve.fitting import finished, fit, info_of, owned_masses
+from brenier.solve.fitting import finished, fit, in_memory, info_of, owned_masses
 from brenier.solve.hierarchical_potential import HierarchicalPotential
 from brenier.solve.level_memory import equal_sizes, require_level_memory
-from brenier.solve.memory import say_plan
+from brenier.solve.memory import require_bytes, require_room, say_plan
 from brenier.solve.options import checkpoint_file, require_cpu_engine, require_options
 from brenier.solve.parts import Parts, divide, part_count
 from brenier.solve.placement import Placement
@@ -72,7 +72,11 @@ def fit_hierarchical(
     require_cpu_engine(engine)
     if isinstance(targets, str | os.PathLike) or not isinstance(targets, torch.Tensor | np.ndarray):
         raise InputError("targets", expected="a tensor or an array", got=type(targets).__name__)
-    given = checks.as_matrix(read_in(targets), "targets", dtypes=ACCEPTED)
+    require_bytes(max_memory)
+    require_room(
+        targets.nbytes if is_read_only_map(targets) else 0, max_memory, " for the copy of a memory map"
+    )
+    given = checks.as_matrix(in_memory(targets), "targets", dtypes=ACCEPTED)
     if 0 in given.shape:
         raise InputError("targets", expected="at least one target and dimension", got=str(tuple(given.shape)))
     file = checkpoint_file(checkpoint, resume)

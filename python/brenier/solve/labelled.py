@@ -68,7 +68,8 @@ class LabelledPotential:
 
         The labels are listed in order, and so are the files' digests. A class's file is one that Potential.load (or
         StreamedPotential.load) reads too, with its members beside. Targets that are streamed are never written. Raises
-        FileError, InputError; a save that fails before its end leaves what the folder held.
+        FileError, InputError; a save that fails while it writes leaves what the folder held, and one that ends
+        between its renamings a folder that load refuses.
         """
         labelled_file.write(folder, self.potentials, self.members, include_targets)
 
@@ -162,6 +163,7 @@ def fit_classes(
     labels: Array,
     weights: Array | None,
     checkpoint: str | os.PathLike[str] | None,
+    read: int = 0,
     **options: Any,
 ) -> LabelledFitResult:
     """One fit per label in ascending order, each over its own targets with masses of sum 1.
@@ -170,13 +172,15 @@ def fit_classes(
     own, the given name with ``.label`` and the label behind it. Ctrl-C ends all: what is fitted is returned, the class
     under way as far as it came; KeyboardInterrupt where there is nothing yet.
     A source is read class by class: once, where every class fits in memory.
+
+    read : bytes of targets in memory that are a copy of those given, for the plan
     """
     given = integer_labels(labels, len(targets))
     masses = None if weights is None else class_weights(weights, len(targets))
     if len(given) == 0:
         raise InputError("targets", expected="at least one target", got="none")
     members = members_of(given)
-    options["max_memory"] = room_for_one(targets, members, masses, options)
+    options["max_memory"] = room_for_one(targets, members, masses, read, options)
     results: dict[int, FitResult] = {}
     try:
         for label, rows in members.items():
@@ -196,15 +200,16 @@ def room_for_one(
     targets: Tensor | LatentSource,
     members: dict[int, Tensor],
     masses: np.ndarray | None,
+    read: int,
     options: dict[str, Any],
 ) -> int | None:
     """The max_memory of each class's fit beside what all potentials keep; raises InputError for too little."""
     limit: int | None = options["max_memory"]
     if not isinstance(targets, Tensor):
         return memory_of_class((targets.shape[0], targets.shape[1]), len(members), limit)
-    plan = require_class_memory(targets, members, masses, limit)
-    alone = not options["ranks"] or this_rank().rank == 0
-    say_plan(plan, options["progress"] and alone)
+    plan = require_class_memory(targets, members, masses, limit, read)
+    first = not options["ranks"] or this_rank().rank == 0
+    say_plan(plan, options["progress"] and first)
     return None if limit is None else limit - plan.kept
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
@@ -56,9 +57,11 @@ def write(
 
 def read(folder: str | os.PathLike[str], targets: Any) -> tuple[dict[int, Potential], dict[int, Tensor]]:
     """Potentials and members by label; targets : those of all classes, a tensor, an array or what open_source takes."""
-    place, given = require_name(folder), matrix_or_source(targets)
+    place = require_name(folder)
+    entries = entries_of(place)
+    given = matrix_or_source(targets, any(entry.kind == "streamed" for entry in entries))
     potentials, members = dict[int, Potential](), dict[int, Tensor]()
-    for entry in entries_of(place):
+    for entry in entries:
         path = file_of(place, entry.label)
         members[entry.label] = rows = members_in(path, entry)
         own = None if given is None else of_class(given, rows, entry.kind)
@@ -93,9 +96,9 @@ def entries_of(folder: Path) -> list[Entry]:
             raise ValueError(f"format {index['format']}")
         entries = [Entry(**entry) for entry in index["classes"]]
         unknown = [entry for entry in entries if type(entry.label) is not int or entry.kind not in KINDS]
-        if unknown:
-            raise ValueError(str(unknown[0]))
-    except (OSError, ValueError, TypeError, KeyError) as error:
+        if unknown or not entries:
+            raise ValueError(str(unknown[0]) if unknown else "no classes")
+    except (OSError, ValueError, TypeError, KeyError, RecursionError) as error:
         expected = f"the list of a potential per class ({FORMAT})"
         raise FileError(str(path), expected=expected, got=str(error)) from error
     return entries
@@ -112,13 +115,18 @@ def members_in(path: Path, entry: Entry) -> Tensor:
     if digest != entry.digest:
         expected, remedy = f"the file that {INDEX} beside it lists", "save the potential again"
         raise FileError(str(path), expected=expected, got="another one", remedy=remedy)
+    sound = members.dtype == torch.int64 and members.shape == (entry.targets,) and len(members) > 0
+    if not sound or members.min() < 0:
+        expected, remedy = f"the places of {entry.targets} targets", "save the potential again"
+        raise FileError(str(path), expected=expected, got="others; the file is damaged", remedy=remedy)
     return members
 
 
-def matrix_or_source(targets: Any) -> Tensor | LatentSource | None:
+def matrix_or_source(targets: Any, streamed: bool) -> Tensor | LatentSource | None:
+    """In memory where the classes were; a source, which is not copied, where some are streamed."""
     if targets is None:
         return None
-    if isinstance(targets, Tensor | np.ndarray):
+    if isinstance(targets, Tensor | np.ndarray) and not streamed:
         return checks.as_matrix(targets, "targets", dtypes=ACCEPTED)
     return open_source(targets)
 
