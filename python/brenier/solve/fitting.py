@@ -109,15 +109,14 @@ def fit(  # type: ignore[misc]  # the overloads name only what they differ in
     if source is not None and labels is not None:
         require_processor(device)
     if labels is not None:
-        options = {"noise": noise, "tol": tol, "max_samples": max_samples, "seed": seed, "engine": engine}
-        options |= {"max_memory": max_memory, "resume": resume, "progress": progress, "callback": callback}
-        matrix = None if source is not None else matrix_of(targets)
-        options |= {
-            "ranks": ranks,
-            "read": matrix.nbytes if matrix is not None and is_copy(matrix, targets) else 0,
-        }
-        whole = source if matrix is None else moved(matrix, device)
-        return fit_classes(fit, whole, labels, weights, checkpoint, **options)
+        options: dict[str, Any] = {"noise": noise, "tol": tol, "max_samples": max_samples, "seed": seed}
+        options |= {"engine": engine, "max_memory": max_memory, "resume": resume, "progress": progress}
+        options |= {"callback": callback, "ranks": ranks}
+        if source is not None:
+            return fit_classes(fit, source, labels, weights, checkpoint, **options)
+        matrix = matrix_of(targets)
+        read = matrix.nbytes if is_copy(matrix, targets) else 0
+        return fit_classes(fit, moved(matrix, device), labels, weights, checkpoint, read, **options)
     with together(ranks) as peers:
         matrix = moved(torch.empty(0) if source is not None else matrix_of(targets, finite=False), device)
         place = placement(engine, matrix.device)
