@@ -77,7 +77,7 @@ def ranks_points() -> Iterator[Point]:
 def scale_points() -> Iterator[Point]:
     """benchmarks/fit_scale.py, each problem once: it is fitted beside either peer."""
     parts = (record("fit_scale") or {"parts": {}})["parts"].values()
-    rows = [row for part in parts for row in part["brenier"] if "processor seconds" in row]
+    rows = [row for part in parts for row in part["brenier"]]
     for row in {(row["solver"], row["n"], row["d"], row["χ² ≤"]): row for row in rows}.values():
         shape, draws = (row["n"], row["d"]), round(row["samples/n"] * row["n"])
         tol, seconds = row["χ² ≤"], row["processor seconds"]
