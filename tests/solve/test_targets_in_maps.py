@@ -81,7 +81,7 @@ def test_the_plan_counts_the_copy_of_an_array_that_may_not_be_written(
     ):
         matrix = fitting.matrix_of(given)
         assert copied_bytes(matrix, len(matrix), given) == copied
-        assert level_plan(matrix, 7, 900, True, given).fetched == copied
+        assert level_plan(matrix, 7, 900, True, given).copied == copied
     for fit in (brenier.fit, brenier.fit_hierarchical):
         for given in (kept[:406], mapped[:406]):
             fit(given, tol=0.9, max_samples=20_000)

@@ -55,14 +55,15 @@ def require_class_memory(
     """The plan for classes of targets in memory, a copy of so many bytes; raises InputError if it does not fit."""
     require_bytes(max_memory)
     n, d = targets.shape
-    largest = max(memory_plan(len(rows), d, copied(targets, rows, masses)).total for rows in members.values())
+    fits = (memory_plan(len(rows), d, copied_in_fit(targets, rows, masses)) for rows in members.values())
+    largest = max(plan.total for plan in fits)
     copies = read + n * d * targets.element_size()
     plan = ClassesPlan(copies, potential_bytes((n, d), len(members)), largest)
     require_room(plan.total, max_memory, f": {plan}")
     return plan
 
 
-def copied(targets: Tensor, rows: Tensor, masses: np.ndarray | None) -> int:
+def copied_in_fit(targets: Tensor, rows: Tensor, masses: np.ndarray | None) -> int:
     """What the fit of one class copies beyond the copy that it is given."""
     with_mass = len(rows) if masses is None else np.count_nonzero(masses[rows.numpy()])
     return copied_bytes(targets[: len(rows)], int(with_mass))

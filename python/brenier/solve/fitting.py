@@ -149,9 +149,8 @@ def require_same_fit(run: solver.Run) -> None:
 
 def streamed_source(targets: object, max_memory: int | None, labelled: bool = False) -> LatentSource | None:
     """The source, where targets must be streamed; None where they are to be in memory."""
-    if (
-        isinstance(targets, np.memmap) and getattr(targets, "_mmap", None) is not None
-    ):  # its copies keep the type
+    # copies of a map are of its type too, but have none
+    if isinstance(targets, np.memmap) and getattr(targets, "_mmap", None) is not None:
         return streamed_map(targets, max_memory, labelled)
     if isinstance(targets, torch.Tensor | np.ndarray) or not isinstance(
         targets, LatentSource | str | os.PathLike

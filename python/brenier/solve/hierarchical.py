@@ -73,9 +73,8 @@ def fit_hierarchical(
     if isinstance(targets, str | os.PathLike) or not isinstance(targets, torch.Tensor | np.ndarray):
         raise InputError("targets", expected="a tensor or an array", got=type(targets).__name__)
     require_bytes(max_memory)
-    require_room(
-        targets.nbytes if is_read_only_map(targets) else 0, max_memory, " for the copy of a memory map"
-    )
+    if is_read_only_map(targets):
+        require_room(targets.nbytes, max_memory, " for the copy of a memory map")
     given = checks.as_matrix(in_memory(targets), "targets", dtypes=ACCEPTED)
     if 0 in given.shape:
         raise InputError("targets", expected="at least one target and dimension", got=str(tuple(given.shape)))

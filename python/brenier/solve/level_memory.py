@@ -40,15 +40,15 @@ class LevelPlan:
     upper: int  # while the masses of the parts are fitted
     lower: int  # while the targets' are
     vectors: int
-    fetched: int  # targets from another device, or from an array that torch cannot hold
+    copied: int  # targets from another device, or from an array that torch cannot hold
 
     @property
     def total(self) -> int:
-        return self.fetched + max(self.divided, self.upper, self.lower) + self.vectors + CHUNK_BYTES
+        return self.copied + max(self.divided, self.upper, self.lower) + self.vectors + CHUNK_BYTES
 
     def __str__(self) -> str:
         stages = f"dividing {mib(self.divided)}, upper level {mib(self.upper)}, lower level {mib(self.lower)}"
-        copied = f"copied {mib(self.fetched)}, and " if self.fetched else ""
+        copied = f"copied {mib(self.copied)}, and " if self.copied else ""
         return f"{mib(self.total)} beyond the targets ({copied}the most of: {stages})"
 
 
@@ -65,8 +65,8 @@ def level_plan(targets: Tensor, parts: int, largest: int, found: bool, given: ob
     panels = PANEL_BYTES * (n + PANEL * parts) * d
     lower = panels + 4 * NOISE_COPIES * NOISE_VALUES + ENTRY_BYTES * ENTRIES
     upper = centred + centroids + memory_plan(parts, d).total
-    fetched = copied_bytes(targets, n, given)  # k_means_bytes counts the copy of those with mass
-    return LevelPlan(divided, upper, centred + centroids + lower, 8 * HEIGHT_VECTORS * n, fetched)
+    copied = copied_bytes(targets, n, given)  # k_means_bytes counts the copy of those with mass
+    return LevelPlan(divided, upper, centred + centroids + lower, 8 * HEIGHT_VECTORS * n, copied)
 
 
 def k_means_bytes(targets: Tensor, parts: int) -> int:
